@@ -1,0 +1,1 @@
+"""Measurements, printed as figures beside a peer or a limit; never asserted."""
