@@ -1,0 +1,88 @@
+"""The terminal's tables, as plain SQL: what is owed (`ledger.db`) and where the vehicle was (`trail.db`).
+
+Nothing here is readable speech: records, snapshots and drafts are sealed or signed bytes before SQL sees them, because a
+deleted row survives in the write-ahead log (measured: 508 copies).
+"""
+
+LEDGER = """
+create table log (                         -- one row: this file's numbered life
+  one            integer primary key check (one = 1),
+  log_id         blob not null check (length(log_id) = 16),
+  next           integer not null,         -- the seq the next record takes
+  through        integer not null,         -- the hub's receipt covers everything up to here
+  hub_epoch      integer not null          -- the epoch of that receipt
+) strict;
+
+create table record (
+  seq            integer primary key,
+  kind           text not null,
+  data           blob not null,            -- the signed bytes, sent exactly as they are
+  stored_ms      integer not null,         -- wall clock, for "oldest 4 min"; never for order
+  receipted_ms   integer                   -- null while owed; kept 72 h after, for a hub restored from a backup
+) strict;
+
+create table held (                        -- desired state, the newest version of each section
+  section        text primary key,
+  epoch          integer not null,
+  n              integer not null,
+  snapshot       blob not null,            -- as the hub signed and sealed it; opened in memory only
+  held_ms        integer not null
+) strict;
+
+create table press (                       -- the crew's own statuses that the hub has not yet folded in
+  seq            integer primary key,
+  status         text not null,
+  assignment     text,
+  pressed_ms     integer not null
+) strict;
+
+create table shift (                       -- at most one is open
+  shift          blob primary key check (length(shift) = 16),
+  unit           text not null,
+  staff          text not null,
+  began_ms       integer not null,
+  ended_ms       integer,
+  shift_key      blob                      -- private key of this shift under the vault key; null once destroyed
+) strict;
+
+create table draft (
+  note_id        blob primary key check (length(note_id) = 16),
+  encounter      blob not null check (length(encounter) = 16),
+  staff          text not null,
+  sealed         blob not null,            -- AES-256-GCM under the vault key
+  saved_ms       integer not null
+) strict;
+
+create table note (                        -- finals this terminal wrote, or a desk fetched: sealed, as on the wire
+  note_id        blob primary key check (length(note_id) = 16),
+  encounter      blob not null,
+  body_sha256    blob not null,
+  device         text not null,
+  certificate    blob,                     -- of the author's device, for notes that came from elsewhere
+  note           blob not null,
+  kept_ms        integer not null
+) strict;
+
+create table fact (                        -- small persistent truths: high-water marks, boot counter
+  name           text primary key,
+  value          integer not null
+) strict;
+"""
+
+TRAIL = """
+create table log (
+  one            integer primary key check (one = 1),
+  log_id         blob not null check (length(log_id) = 16),
+  next           integer not null,
+  through        integer not null,
+  hub_epoch      integer not null
+) strict;
+
+create table record (
+  seq            integer primary key,
+  kind           text not null,
+  data           blob not null,
+  stored_ms      integer not null,
+  receipted_ms   integer
+) strict;
+"""

@@ -1,0 +1,299 @@
+"""The hub's tables. `record` is the truth and only grows; everything under "projections" can be dropped and rebuilt.
+
+Times ending in `_ms` are Unix milliseconds; `held_ms` is always the hub's own clock.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+# --- the fleet and its people: entered by people, audited -------------------------------------------------------------
+
+unit = Table(
+    "unit",
+    metadata,
+    Column("unit", Text, primary_key=True),  # id; the call sign may change, the id does not
+    Column("call_sign", Text, nullable=False, unique=True),
+    Column("agency", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # vehicle | desk
+)
+
+device = Table(
+    "device",
+    metadata,
+    Column("device", Text, primary_key=True),
+    Column("unit", Text, ForeignKey("unit.unit"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),  # pending | enrolled | active | revoked
+    Column("public", LargeBinary),  # SubjectPublicKeyInfo DER of the identity, null while pending
+    Column("kem_public", LargeBinary),
+    Column("certificate", LargeBinary),
+    Column("serial", Text),  # hex
+    Column("not_after_ms", Integer),
+    Column("facts", LargeBinary),  # MessagePack of wire.enrollment.Facts
+    Column("added_ms", Integer, nullable=False),
+    Column("enrolled_ms", Integer),
+    Column("revoked_ms", Integer),
+    Column("revoked_reason", Text),
+)
+
+bundle = Table(
+    "bundle",
+    metadata,
+    Column("tid", LargeBinary, primary_key=True),
+    Column("device", Text, ForeignKey("device.device"), nullable=False),
+    Column("secret", LargeBinary, nullable=False),
+    Column("exp_ms", Integer, nullable=False),
+    Column("wrong_macs", Integer, nullable=False, default=0),
+    Column("used_ms", Integer),
+    Column("answer_to", LargeBinary),  # SHA-256 of csr ‖ kem: the same board may ask again for 15 minutes
+    Column("answer", LargeBinary),
+)
+
+staff = Table(
+    "staff",
+    metadata,
+    Column("staff", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),  # specialist | sworn | clinician
+    Column("skills", Text, nullable=False),  # codes of wire.incident.SKILLS, space separated
+    Column("languages", Text, nullable=False),  # ISO 639-3, space separated
+)
+
+duty = Table(  # who may sign on at which unit
+    "duty",
+    metadata,
+    Column("unit", Text, ForeignKey("unit.unit"), primary_key=True),
+    Column("staff", Text, ForeignKey("staff.staff"), primary_key=True),
+)
+
+account = Table(  # who may sign in at the console
+    "account",
+    metadata,
+    Column("account", Text, primary_key=True),  # sign-in name
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("password", LargeBinary, nullable=False),  # Argon2id
+    Column("fails", Integer, nullable=False, default=0),
+    Column("first_fail_ms", Integer),
+    Column("locked_ms", Integer),
+)
+
+web_session = Table(
+    "web_session",
+    metadata,
+    Column("session", LargeBinary, primary_key=True),  # SHA-256 of the cookie's 128 bits
+    Column("account", Text, ForeignKey("account.account"), nullable=False),
+    Column("csrf", Text, nullable=False),
+    Column("began_ms", Integer, nullable=False),
+    Column("seen_ms", Integer, nullable=False),
+)
+
+# --- incidents: entered by people -------------------------------------------------------------------------------------
+
+incident = Table(
+    "incident",
+    metadata,
+    Column("incident", Text, primary_key=True),  # minted by the client, so that making it twice makes it once
+    Column("encounter", LargeBinary, nullable=False, unique=True),
+    Column("number", Integer, nullable=False, unique=True),  # for people: 1, 2, 3 …
+    Column("type", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("lat", Float, nullable=False),
+    Column("lon", Float, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("need", Text, nullable=False),  # JSON of hub.rank.Need
+    Column("gate", Text, nullable=False),
+    Column("state", Text, nullable=False),  # open | closed | canceled
+    Column("opened_ms", Integer, nullable=False),
+    Column("opened_by", Text, nullable=False),
+    Column("closed_ms", Integer),
+    Column("disposition", Text),
+)
+
+assignment = Table(
+    "assignment",
+    metadata,
+    Column("assignment", Text, primary_key=True),
+    Column("incident", Text, ForeignKey("incident.incident"), nullable=False),
+    Column("unit", Text, ForeignKey("unit.unit"), nullable=False),
+    Column("device", Text, nullable=False),  # to which it went: facts of that device are about it
+    Column("offered_ms", Integer, nullable=False),
+    Column("offered_by", Text, nullable=False),
+    Column("version_n", Integer),  # of section `assignments` that first carried it
+    Column("received_ms", Integer),  # on the terminal: state_held
+    Column("acknowledged_ms", Integer),  # by a person
+    Column("released_ms", Integer),
+    Column("released_by", Text),
+    Column("override_reason", Text),  # why not the first candidate
+)
+
+ranking = Table(  # what was shown and what was chosen, kept so that it can be asked for later
+    "ranking",
+    metadata,
+    Column("ranking", Integer, primary_key=True, autoincrement=True),
+    Column("incident", Text, ForeignKey("incident.incident"), nullable=False),
+    Column("ranked_ms", Integer, nullable=False),
+    Column("ranked_by", Text, nullable=False),
+    Column("engine", Text, nullable=False),
+    Column("candidates", Text, nullable=False),  # JSON, in the order shown, with every reason
+    Column("chosen", Text),
+)
+
+# --- what came from terminals: the truth ------------------------------------------------------------------------------
+
+record = Table(
+    "record",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),  # the order in which the hub came to hold them
+    Column("device", Text, nullable=False),
+    Column("log_id", LargeBinary, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("data", LargeBinary, nullable=False),  # as it came
+    Column("held_ms", Integer, nullable=False),
+    UniqueConstraint("device", "log_id", "seq"),
+)
+
+log = Table(  # the receipt of each log
+    "log",
+    metadata,
+    Column("device", Text, primary_key=True),
+    Column("log_id", LargeBinary, primary_key=True),
+    Column("name", Text, nullable=False),  # ledger | trail | "" until a birth has said
+    Column("through", Integer, nullable=False),
+)
+
+gap = Table(  # numbers nobody holds any more, after a restore
+    "gap",
+    metadata,
+    Column("device", Text, primary_key=True),
+    Column("log_id", LargeBinary, primary_key=True),
+    Column("first", Integer, primary_key=True),
+    Column("last", Integer, nullable=False),
+    Column("noted_ms", Integer, nullable=False),
+)
+
+quarantine = Table(  # refused or not understood; kept, counted, shown
+    "quarantine",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("device", Text, nullable=False),  # whose topic it came on
+    Column("topic", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("data", LargeBinary, nullable=False),  # at most 4 kB of it
+    Column("held_ms", Integer, nullable=False),
+)
+
+# --- projections: rebuilt from `record` and the tables above ----------------------------------------------------------
+
+unit_now = Table(
+    "unit_now",
+    metadata,
+    Column("unit", Text, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("status_ms", Integer, nullable=False),
+    Column("status_by", Text, nullable=False),
+    Column("skipped", Boolean, nullable=False),
+    Column("assignment", Text),
+    Column("crew", Text, nullable=False),  # staff ids aboard, space separated
+    Column("shift", LargeBinary),
+    Column("log_id", LargeBinary),  # the ledger whose statuses are folded in
+    Column("status_through", Integer, nullable=False),
+)
+
+status_history = Table(
+    "status_history",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("unit", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("assignment", Text),
+    Column("by", Text, nullable=False),
+    Column("staff", Text),
+    Column("skipped", Boolean, nullable=False),
+    Column("noted_ms", Integer),  # the board's clock, null when it had none to believe
+    Column("quality", Text, nullable=False),
+    Column("held_ms", Integer, nullable=False),
+)
+
+note = Table(  # the shelf: sealed notes and their routing envelope
+    "note",
+    metadata,
+    Column("note_id", LargeBinary, primary_key=True),
+    Column("encounter", LargeBinary, nullable=False),
+    Column("kind", Integer, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("author", Text),
+    Column("disposition", Text),
+    Column("body_sha256", LargeBinary, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("note", LargeBinary, nullable=False),
+    Column("certificate", LargeBinary, nullable=False),  # of the signing device, as it was then
+    Column("held_ms", Integer, nullable=False),
+)
+
+position_last = Table(  # the newest live position of each unit, for the snapshot after a restart
+    "position_last",
+    metadata,
+    Column("unit", Text, primary_key=True),
+    Column("device", Text, nullable=False),
+    Column("fix", LargeBinary),  # MessagePack of wire.fix.Fix, null: the terminal says it has none
+    Column("arrived_ms", Integer, nullable=False),
+    Column("age_ms", Integer, nullable=False),
+)
+
+# --- the hub's own ----------------------------------------------------------------------------------------------------
+
+desired = Table(  # the version of each section as last computed
+    "desired",
+    metadata,
+    Column("device", Text, primary_key=True),
+    Column("section", Text, primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),  # the section's MessagePack, unsealed: compared to see a change
+    Column("held_epoch", Integer, nullable=False, default=0),
+    Column("held_n", Integer, nullable=False, default=0),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("at_ms", Integer, nullable=False),
+    Column("source", Text, nullable=False),  # console | hub | device id
+    Column("actor", Text),
+    Column("what", Text, nullable=False),
+    Column("about", Text),
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text),
+)
+
+hub_fact = Table(  # state epoch, next incident number
+    "hub_fact",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Integer, nullable=False),
+)
+
+Index("record_by_kind", record.c.kind, record.c.id)
+Index("status_history_by_unit", status_history.c.unit, status_history.c.id)
+Index("assignment_by_unit", assignment.c.unit, assignment.c.released_ms)
+Index("note_by_encounter", note.c.encounter)

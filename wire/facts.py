@@ -1,0 +1,65 @@
+"""What the bodies of records say."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from wire.ids import id_bytes
+
+
+class StatusFact(Struct, frozen=True, kw_only=True):
+    """A person set a unit's status. `by`: a `wire.status.By` word; `staff`: who pressed, None when nobody has signed
+    on; `assignment`: what it is about; `skipped`: the table did not know the step; `undoes`: the seq of an earlier
+    status of this log that the person took back within five seconds."""
+
+    unit: str
+    status: str
+    by: str
+    staff: str | None = None
+    assignment: str | None = None
+    skipped: bool = False
+    undoes: int | None = None
+
+
+class StateHeld(Struct, frozen=True, kw_only=True):
+    """The terminal has committed this version of a section: it would survive a power cut."""
+
+    section: str
+    epoch: int
+    n: int
+
+
+class ShiftFact(Struct, frozen=True, kw_only=True):
+    """A crew signed on to a unit, or off. `shift`: 16 bytes; `staff`: ids of the people aboard.
+
+    `shift_key` is the public key (SubjectPublicKeyInfo DER) to which this terminal's notes are wrapped until sign-off.
+    """
+
+    shift: bytes
+    unit: str
+    staff: tuple[str, ...]
+    on: bool
+    shift_key: bytes | None = None
+
+    def __post_init__(self) -> None:
+        id_bytes(self.shift)
+
+
+class ShelfWanted(Struct, frozen=True, kw_only=True):
+    """A desk asks for sealed notes that its shelf section lists and it does not hold."""
+
+    note_ids: tuple[bytes, ...]
+
+
+class AuditFact(Struct, frozen=True, kw_only=True):
+    """Something on a terminal that an auditor will ask for. Never note text, a PIN, or the name of a person met.
+
+    `what`: e.g. "note_opened", "open_denied", "unlocked", "pin_wrong", "settings_refused"; `about`: an id, or None;
+    `outcome`: "ok", "denied" or "failed"; `actor`: a staff id, None when nobody has signed on; `reason`: plain words.
+    """
+
+    what: str
+    outcome: str
+    actor: str | None = None
+    about: str | None = None
+    reason: str | None = None

@@ -1,0 +1,195 @@
+"""State flows down: each section whole, versioned, signed by the hub and sealed to one terminal.
+
+Losing, repeating or reordering a snapshot is harmless: the highest version wins. Every section is sealed, not only the
+personal ones, so that there is one path and nothing to get wrong.
+"""
+
+from __future__ import annotations
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hpke
+from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec import Struct
+
+from wire import signature
+from wire.codec import Malformed, decode, encode
+from wire.ids import device_id, id_bytes
+from wire.signature import Context
+
+SUITE = hpke.Suite(hpke.KEM.P256, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+
+
+class Version(Struct, frozen=True, array_like=True, order=True):
+    """Orders the snapshots of a section: first by the hub's state `epoch` (higher after a restore), then by `n`."""
+
+    epoch: int
+    n: int
+
+
+class Snapshot(Struct, frozen=True, kw_only=True, array_like=True):
+    """One section for one device. `sealed` opens with the device's KEM key to the MessagePack of the section."""
+
+    v: int
+    device: str
+    section: str
+    version: Version
+    sealed: bytes
+
+    def __post_init__(self) -> None:
+        device_id(self.device)
+
+
+class OtherUnit(Struct, frozen=True, kw_only=True):
+    """Another unit on the same incident."""
+
+    call_sign: str
+    status: str
+
+
+class Assignment(Struct, frozen=True, kw_only=True):
+    """This unit, this incident. `problem` is what the caller said is wrong, in a dispatcher's words; `place` how people
+    name the location; `cautions` are behavior, never a diagnosis; `offered_ms` Unix milliseconds of the hub's clock."""
+
+    id: str
+    incident: str
+    encounter: bytes
+    type: str
+    type_label: str
+    priority: int
+    lat: float
+    lon: float
+    place: str
+    problem: str
+    gate: str
+    offered_ms: int
+    cautions: tuple[str, ...] = ()
+    others: tuple[OtherUnit, ...] = ()
+
+    def __post_init__(self) -> None:
+        id_bytes(self.encounter)
+
+
+class Assignments(Struct, frozen=True, kw_only=True):
+    """Section `assignments`. `status` is the unit's as the hub sees it after everything of this terminal's ledger
+    (`log_id`) through `status_through`; presses of the terminal beyond that still count on the terminal's own screen."""
+
+    unit: str
+    call_sign: str
+    status: str
+    status_ms: int
+    log_id: bytes | None
+    status_through: int
+    assignments: tuple[Assignment, ...]
+
+
+class StaffMember(Struct, frozen=True, kw_only=True):
+    """Somebody who may sign on at this terminal today. `role`: "specialist", "sworn", or "clinician" at a desk."""
+
+    id: str
+    name: str
+    role: str
+    skills: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+
+
+class Roster(Struct, frozen=True, kw_only=True):
+    """Section `roster`."""
+
+    agency: str
+    unit: str
+    call_sign: str
+    staff: tuple[StaffMember, ...]
+
+
+class TerminalSettings(Struct, frozen=True, kw_only=True):
+    """Section `settings`: what the agency decides. `note_keys` and `key_statement` are signed by keys that are not on
+    the hub (see `wire.keys`); the rest is the hub's to say."""
+
+    note_keys: bytes
+    key_statement: bytes
+    drift_m_max: float = 15.0
+    report_s_max: float = 10.0
+    lock_after_s: float = 120.0
+    moving_lock_mps: float = 2.5
+
+
+class ShelfEntry(Struct, frozen=True, kw_only=True):
+    """A sealed note that this desk may hold. `held_ms`: when the hub got it; `body_sha256`: of the note's body."""
+
+    note_id: bytes
+    body_sha256: bytes
+    encounter: bytes
+    incident: str | None
+    call_sign: str | None
+    kind: int
+    disposition: str | None
+    held_ms: int
+
+    def __post_init__(self) -> None:
+        id_bytes(self.note_id)
+        id_bytes(self.encounter)
+
+
+class Shelf(Struct, frozen=True, kw_only=True):
+    """Section `shelf`, newest first."""
+
+    entries: tuple[ShelfEntry, ...]
+
+
+class SealedDelivery(Struct, frozen=True, kw_only=True, array_like=True):
+    """A note for a desk that asked. `note` as its author signed it; `certificate` (DER) of the signing device, which
+    the desk verifies up to the agency root itself; `grants` as they came."""
+
+    v: int
+    device: str
+    note: bytes
+    certificate: bytes
+    grants: tuple[bytes, ...] = ()
+
+
+def seal_snapshot(
+    device: str,
+    section: str,
+    version: Version,
+    content: bytes,
+    kem: ec.EllipticCurvePublicKey,
+    key: ec.EllipticCurvePrivateKey,
+) -> bytes:
+    """`content` (the section's MessagePack) sealed to the terminal's `kem` and signed by the hub's snapshot `key`."""
+    sealed = SUITE.encrypt(content, kem, info=_state_info(device, section, version))
+    snapshot = Snapshot(v=1, device=device, section=section, version=version, sealed=sealed)
+    return signature.signed(Context.STATE, encode(snapshot), key)
+
+
+def open_snapshot(data: bytes, device: str, section: str, key: ec.EllipticCurvePublicKey) -> Snapshot:
+    """The snapshot in `data` for this device and section, its signature verified, still sealed; Malformed otherwise."""
+    snapshot = decode(signature.opened(Context.STATE, data, key), Snapshot)
+    if snapshot.device != device or snapshot.section != section:
+        raise Malformed("a snapshot of another device or section")
+    return snapshot
+
+
+def unseal(snapshot: Snapshot, kem: ec.EllipticCurvePrivateKey) -> bytes:
+    """The section's MessagePack; Malformed when it was sealed to another key or for another place."""
+    info = _state_info(snapshot.device, snapshot.section, snapshot.version)
+    try:
+        return SUITE.decrypt(snapshot.sealed, kem, info=info)
+    except InvalidTag:
+        raise Malformed("a snapshot sealed to another key") from None
+
+
+def sign_delivery(delivery: SealedDelivery, key: ec.EllipticCurvePrivateKey) -> bytes:
+    """`delivery` as the hub sends it."""
+    return signature.signed(Context.SEALED, encode(delivery), key)
+
+
+def open_delivery(data: bytes, device: str, key: ec.EllipticCurvePublicKey) -> SealedDelivery:
+    """The delivery in `data` for `device`, signed by the snapshot `key`; the note inside is still to be verified."""
+    delivery = decode(signature.opened(Context.SEALED, data, key), SealedDelivery)
+    if delivery.device != device:
+        raise Malformed("a note for another device")
+    return delivery
+
+
+def _state_info(device: str, section: str, version: Version) -> bytes:
+    return b"tandem-state-v1\0" + encode([device, section, [version.epoch, version.n]])

@@ -1,0 +1,103 @@
+"""Past fixes packed for the log: columns of differences, a few bytes a fix.
+
+A column of small whole numbers costs MessagePack one byte each up to ±127 (two or three beyond), which a vehicle's
+steps from second to second mostly are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import accumulate, pairwise
+
+from msgspec import Struct
+
+from wire.codec import Malformed, decode, encode
+
+DEGREES_SCALE = 1_000_000  # 0.11 m: a tenth of what the receiver knows
+SPEED_SCALE = 10  # 0.1 m/s
+POINTS_MAX = 3600  # an hour at 1 Hz; far under the record's size limit
+_UNKNOWN = -1
+
+
+class TrailPoint(Struct, frozen=True, kw_only=True):
+    """One past fix. `mono_ms` is of the boot in the record's stamp; speeds come back to 0.1 m/s, headings to 1 degree."""
+
+    mono_ms: int
+    lat: float
+    lon: float
+    speed_mps: float | None = None
+    heading_deg: float | None = None
+
+    def __post_init__(self) -> None:
+        if not (-90 <= self.lat <= 90 and -180 <= self.lon <= 180):
+            raise ValueError("off the globe")
+
+
+class _Columns(Struct, frozen=True, kw_only=True, array_like=True):
+    v: int
+    mono_ms: tuple[int, ...]
+    lat: tuple[int, ...]
+    lon: tuple[int, ...]
+    speed: tuple[int, ...]
+    heading: tuple[int, ...]
+    dropped: int
+
+
+class Trail(Struct, frozen=True, kw_only=True):
+    """Past fixes in order, and how many were thinned away between them because the disk was full."""
+
+    points: tuple[TrailPoint, ...]
+    dropped: int = 0
+
+
+def pack(trail: Trail) -> bytes:
+    """`trail` as the body of a trail record."""
+    points = trail.points
+    if len(points) > POINTS_MAX:
+        raise ValueError(f"{len(points)} fixes in one trail record; at most {POINTS_MAX}")
+    return encode(
+        _Columns(
+            v=1,
+            mono_ms=_steps(p.mono_ms for p in points),
+            lat=_steps(round(p.lat * DEGREES_SCALE) for p in points),
+            lon=_steps(round(p.lon * DEGREES_SCALE) for p in points),
+            speed=tuple(_UNKNOWN if p.speed_mps is None else round(p.speed_mps * SPEED_SCALE) for p in points),
+            heading=tuple(_UNKNOWN if p.heading_deg is None else round(p.heading_deg) % 360 for p in points),
+            dropped=trail.dropped,
+        )
+    )
+
+
+def unpack(body: bytes) -> Trail:
+    """The trail in a record's body; Malformed when it is none."""
+    columns = decode(body, _Columns)
+    lengths = {len(c) for c in (columns.mono_ms, columns.lat, columns.lon, columns.speed, columns.heading)}
+    if len(lengths) != 1 or lengths.pop() > POINTS_MAX or columns.dropped < 0:
+        raise Malformed("trail columns of different lengths")
+    rows = zip(
+        accumulate(columns.mono_ms),
+        accumulate(columns.lat),
+        accumulate(columns.lon),
+        columns.speed,
+        columns.heading,
+        strict=True,
+    )
+    try:
+        return Trail(points=tuple(_point(*row) for row in rows), dropped=columns.dropped)
+    except ValueError as wrong:
+        raise Malformed(f"trail: {wrong}") from None
+
+
+def _point(mono_ms: int, lat: int, lon: int, speed: int, heading: int) -> TrailPoint:
+    return TrailPoint(
+        mono_ms=mono_ms,
+        lat=lat / DEGREES_SCALE,
+        lon=lon / DEGREES_SCALE,
+        speed_mps=None if speed == _UNKNOWN else speed / SPEED_SCALE,
+        heading_deg=None if heading == _UNKNOWN else float(heading),
+    )
+
+
+def _steps(values: Iterable[int]) -> tuple[int, ...]:
+    whole = tuple(values)
+    return whole[:1] + tuple(b - a for a, b in pairwise(whole))
