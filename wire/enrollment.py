@@ -21,6 +21,12 @@ CONTENT_TYPE = "application/msgpack"
 BODY_BYTES_MAX = 16 * 1024
 CHALLENGE_PATH = "/enroll/v1/challenge"
 CSR_PATH = "/enroll/v1/csr"
+IDENTITY_FOLDER = "identity/current"  # under a terminal's home; a link that one rename swaps
+ENROLLED_FILE = "enrolled.bin"  # MessagePack of `Enrolled`
+DEVICE_KEY_FILE = "device.key"  # PKCS #8 PEM, P-256: TLS client and every signature
+KEM_KEY_FILE = "kem.key"  # PKCS #8 PEM, P-256: opens sealed state
+DEVICE_CHAIN_FILE = "device.crt"  # PEM: the device's own certificate, then the fleet CA
+ROOT_FILE = "root.crt"  # PEM: what the broker and the hub are verified against
 DEVICE_URN = "urn:tandem:device:"  # + device id: the URI SAN of a device certificate, beside the CN the broker reads
 
 
@@ -102,6 +108,16 @@ class Admission(Struct, frozen=True, kw_only=True):
     broker: BrokerAddress
     note_keys: bytes
     key_statement: bytes
+
+
+class Enrolled(Struct, frozen=True, kw_only=True):
+    """What a board keeps of its enrollment, in `ENROLLED_FILE` beside its keys."""
+
+    v: int
+    kind: str
+    hub_url: str
+    root_spki_sha256: bytes
+    admission: Admission
 
 
 class Refusal(Struct, frozen=True, kw_only=True):

@@ -18,6 +18,16 @@ from wire.notes import Recipient, kid
 from wire.signature import Context
 
 
+HUB_KEY_FILES = (  # what `tandem-fleet init` hands to the hub, and all of it
+    ROOT_CERTIFICATE := "root.crt",
+    FLEET_CA_CERTIFICATE := "fleet-ca.crt",
+    FLEET_CA_KEY := "fleet-ca.key",
+    SNAPSHOT_KEY := "snapshot.key",
+    KEY_STATEMENT := "key-statement.bin",
+    NOTE_KEYS := "note-keys.bin",
+)
+
+
 class Role(StrEnum):
     """What a key of the statement or the list is for."""
 
