@@ -17,7 +17,6 @@ from wire.codec import Malformed, decode, encode
 from wire.notes import Recipient, kid
 from wire.signature import Context
 
-
 HUB_KEY_FILES = (  # what `tandem-fleet init` hands to the hub, and all of it
     ROOT_CERTIFICATE := "root.crt",
     FLEET_CA_CERTIFICATE := "fleet-ca.crt",
