@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from demo.city import draw_city
 from demo.processes import Child, Children, run
 
 AGENCY = "Lakeshore CARE"
@@ -99,14 +98,18 @@ def load(home: Path) -> Fleet | None:
     return msgspec.json.decode(notebook.read_bytes(), type=Fleet) if notebook.exists() else None
 
 
-def make(home: Path, city: Path | None, children: Children, say: Callable[[str], None]) -> Fleet:
-    """Make the fleet in `home` (an empty or missing folder), leaving its hub running among `children`."""
+def make(
+    home: Path, crews: Mapping[str, Person], city: Path | None, children: Children, say: Callable[[str], None]
+) -> Fleet:
+    """Make a fleet for `crews` in `home` (an empty or missing folder), leaving its hub running among `children`.
+
+    `city` is an OpenStreetMap extract; without one the console has no streets to draw.
+    """
     hub = home / "hub"
     fleet_home = home / "fleet"
-    ports = _free_ports()
+    ports = _free_ports(len(crews))
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o700)
-    source = city or _drawn(home, say)
 
     say("Making the agency's keys")
     passphrase = _secret_file(home / "fleet.passphrase")
@@ -119,27 +122,28 @@ def make(home: Path, city: Path | None, children: Children, say: Callable[[str],
         *("--broker-port", str(ports["broker"])),
     )
     roster = home / "roster.toml"
-    roster.write_text(_roster())
+    roster.write_text(_roster(crews))
     run("tandem-hub", "roster", "import", str(roster), "--home", str(hub))
     logins = tuple(
         _account(hub, account, role)
         for account, role in (("dispatch", "dispatcher"), ("supervisor", "supervisor"), ("tech", "fleet_tech"))
     )
-    say(f"Building the map from {source.name} (half a minute)")
-    run("tandem-hub", "map", "import", str(source), "--home", str(hub))
+    if city:
+        say(f"Building the map from {city.name} (half a minute)")
+        run("tandem-hub", "map", "import", str(city), "--home", str(hub))
 
     say("Starting the hub")
     children.start(hub_process(home))
     api = f"https://localhost:{ports['api']}"
     tech = next(login for login in logins if login.role == "fleet_tech")
     stations = []
-    for number, (call_sign, person) in enumerate(CREWS.items()):
-        say(f"Enrolling {call_sign} ({number + 1} of {len(CREWS)})")
+    for number, (call_sign, person) in enumerate(crews.items()):
+        say(f"Enrolling {call_sign} ({number + 1} of {len(crews)})")
         screen_port = ports["screen"] + number
         stations.append(_enroll(home, fleet_home, api, tech, call_sign, person, screen_port, passphrase))
     fleet = Fleet(
         console=f"http://localhost:{ports['console']}",
-        map=str(source.resolve()),
+        map=str(city.resolve()) if city else "",
         logins=logins,
         stations=tuple(stations),
     )
@@ -175,7 +179,7 @@ def _enroll(
     screen_port: int,
     passphrase: Path,
 ) -> Station:
-    kind = "desk" if call_sign == DESK else "vehicle"
+    kind = "desk" if person.role == "clinician" else "vehicle"
     folder = call_sign.lower()
     board = home / folder
     board.mkdir(exist_ok=True)
@@ -218,13 +222,6 @@ def _enroll(
     )
 
 
-def _drawn(home: Path, say: Callable[[str], None]) -> Path:
-    say("Drawing a city")
-    path = home / "city.osm.pbf"
-    draw_city(path, CITY_SEED)
-    return path
-
-
 def _secret_file(path: Path) -> Path:
     path.touch(mode=0o600)
     path.write_text(secrets.token_urlsafe(18))
@@ -241,11 +238,11 @@ def _terminal_settings(board: Path, kind: str, screen_port: int) -> str:
     return f'{receiver}[screen]\nhost = "127.0.0.1"\nport = {screen_port}\n'
 
 
-def _roster() -> str:
+def _roster(crews: Mapping[str, Person]) -> str:
     lines = []
-    for call_sign, person in CREWS.items():
+    for call_sign, person in crews.items():
         unit = call_sign.lower()
-        kind = "desk" if call_sign == DESK else "vehicle"
+        kind = "desk" if person.role == "clinician" else "vehicle"
         lines += [
             f'[[unit]]\nunit = "{unit}"\ncall_sign = "{call_sign}"\nkind = "{kind}"\n',
             f'[[staff]]\nstaff = "{person.staff}"\nname = "{person.name}"\nrole = "{person.role}"',
@@ -255,9 +252,9 @@ def _roster() -> str:
     return "\n".join(lines)
 
 
-def _free_ports() -> dict[str, int]:
+def _free_ports(screens: int) -> dict[str, int]:
     """The usual ports, or the next free ones: the screens need as many in a row as there are terminals."""
-    return {name: _first_free(usual, len(CREWS) if name == "screen" else 1) for name, usual in PORTS.items()}
+    return {name: _first_free(usual, screens if name == "screen" else 1) for name, usual in PORTS.items()}
 
 
 def _first_free(usual: int, in_a_row: int) -> int:
@@ -275,6 +272,14 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def free_port() -> int:
+    """Any port that nobody uses at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def port_of(address: str) -> int:

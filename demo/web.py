@@ -70,7 +70,7 @@ class Browser:
             return text
 
     def _open(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float) -> Any:
-        request = urllib.request.Request(  # noqa: S310: the origin is ours, http on loopback
+        request = urllib.request.Request(  # noqa: S310  # the origin is ours, http on loopback
             self.origin + path, data=body, method=method, headers={"Origin": self.origin, **headers}
         )
         try:
