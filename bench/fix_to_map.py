@@ -10,25 +10,20 @@ a Mosquitto of their own with the same mutual TLS. What lies between the two fig
 
 from __future__ import annotations
 
-import os
-import pty
 import ssl
 import statistics
 import subprocess
 import tempfile
 import threading
 import time
-import tty
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from functools import reduce
-from operator import xor
 from pathlib import Path
 
 import click
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from bench.receiver import Receiver
 from demo import fleet as made
 from demo.fleet import Person, free_port
 from demo.processes import Children
@@ -39,28 +34,6 @@ UNITS = 20
 TICK_MS = 100
 WARM_UP_S = 5
 LIVE_BYTES = 330  # of a live message, signature included
-
-
-class Receiver:
-    """A pseudo-terminal that says a new place each second, and when the last byte of each was written."""
-
-    def __init__(self, number: int, link: Path) -> None:
-        self._master, self._slave = pty.openpty()
-        tty.setraw(self._slave)
-        link.unlink(missing_ok=True)
-        link.symlink_to(os.ttyname(self._slave))
-        self._number = number
-        self._said = 0
-
-    def say(self) -> tuple[tuple[float, float], float]:
-        """Write one second; answer the place as (lat, lon) to 1e-5 degrees, and the monotonic time in seconds."""
-        self._said += 1
-        lat = round(40.0 + self._number * 0.01 + (self._said % 997) * 0.0003, 6)
-        lon = round(-83.0 - self._said * 1e-5, 6)
-        at = datetime.now(UTC)
-        os.write(self._master, _gga(at, lat, lon))
-        os.write(self._master, _rmc(at, lat, lon))
-        return (round(lat, 4), round(lon, 5)), time.monotonic()
 
 
 @click.command()
@@ -172,25 +145,6 @@ def _watch(console: Browser, seen: dict[tuple[float, float], float]) -> None:
             for row in data["positions"]:
                 if row.get("lat") is not None:
                     seen.setdefault((round(row["lat"], 4), round(row["lon"], 5)), now_s)
-
-
-def _gga(at: datetime, lat: float, lon: float) -> bytes:
-    return _sentence(f"GPGGA,{at:%H%M%S}.000,{_dm(lat, 2, 'NS')},{_dm(lon, 3, 'EW')},1,10,0.9,230.0,M,-33.0,M,,")
-
-
-def _rmc(at: datetime, lat: float, lon: float) -> bytes:
-    place = f"{_dm(lat, 2, 'NS')},{_dm(lon, 3, 'EW')}"
-    return _sentence(f"GPRMC,{at:%H%M%S}.000,A,{place},0.0,0.0,{at:%d%m%y},,,A")
-
-
-def _dm(degrees: float, width: int, signs: str) -> str:
-    whole, part = divmod(abs(degrees), 1)
-    return f"{int(whole):0{width}d}{part * 60:08.5f},{signs[degrees < 0]}"
-
-
-def _sentence(body: str) -> bytes:
-    checksum = reduce(xor, body.encode())
-    return f"${body}*{checksum:02X}\r\n".encode()
 
 
 def _print(name: str, took_ms: Sequence[float]) -> None:
