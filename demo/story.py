@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from queue import Empty, Queue
 from threading import Thread
 
@@ -95,7 +96,7 @@ def first_call(fleet: Fleet, say: Callable[[Step], None]) -> tuple[Step, ...]:
 
     for status in ("acknowledged", "en_route", "on_scene", "contact"):
         screen.submit("/status", {"status": status, "assignment": assignment})
-        _until(f"'{status}' at the console", lambda s=status: _unit(console, unit)["status"] == s)
+        _until(f"'{status}' at the console", partial(_has_status, console, unit, status))
         teller.told(status, unit=station.call_sign)
         if status == "acknowledged" and not _assignment(console, incident, assignment)["acknowledged_ms"]:
             raise StoryFailed("the console does not say that a person acknowledged")
@@ -119,7 +120,7 @@ def first_call(fleet: Fleet, say: Callable[[Step], None]) -> tuple[Step, ...]:
 
     for status in ("clearing", "available"):
         screen.submit("/status", {"status": status, "assignment": assignment})
-        _until(f"'{status}' at the console", lambda s=status: _unit(console, unit)["status"] == s)
+        _until(f"'{status}' at the console", partial(_has_status, console, unit, status))
     console.post(f"/api/v1/incidents/{incident}/close", {"disposition": "stabilized_in_place"})
     teller.told("closed", incident=incident, disposition="stabilized_in_place")
     return tuple(teller.steps)
@@ -231,6 +232,10 @@ def _shown(screen: Browser, assignment: str) -> bool:
 
 def _unit(console: Browser, unit: str) -> Json:
     return next(u for u in console.json("/api/v1/snapshot")["units"] if u["unit"] == unit)
+
+
+def _has_status(console: Browser, unit: str, status: str) -> bool:
+    return bool(_unit(console, unit)["status"] == status)
 
 
 def _assignment(console: Browser, incident: str, assignment: str) -> Json:
