@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 ROLLOVER = timedelta(weeks=1024)
 BELIEVED_FOR = timedelta(days=15 * 365)  # from the floor on: a board outlives its software no longer than this
 AGREEING = 3  # a receiver that wakes up says a few wild dates before it settles
-STEP_MAX = timedelta(seconds=10)
+STEP_MAX = timedelta(minutes=15)  # a tunnel or a garage lies between two fixes; a wild date is years away
 
 
 def repaired(at: datetime, floor: date) -> datetime | None:
@@ -24,11 +25,11 @@ def repaired(at: datetime, floor: date) -> datetime | None:
 
 
 def agree(times: Sequence[datetime | None]) -> bool:
-    """The last `AGREEING` times follow each other as the seconds do: each later than the one before, and soon after."""
+    """The last `AGREEING` times tell one story: each is later than the one before, and not by much."""
     if len(times) < AGREEING:
         return False
     last = times[-AGREEING:]
     return all(
         before is not None and after is not None and timedelta(0) < after - before <= STEP_MAX
-        for before, after in zip(last, last[1:], strict=False)
+        for before, after in pairwise(last)
     )

@@ -44,6 +44,11 @@ class Reader:
             noise_bytes=dropped.noise_bytes,
         )
 
+    @property
+    def right_sentences(self) -> int:
+        """How many sentences were right, with a position or without: while it grows, a receiver is there."""
+        return self._accepted + self._empty
+
     def feed(self, data: bytes) -> list[Fix]:
         """The fixes that `data` completed, in the order in which the receiver said them."""
         return [fix for sentence in self._framer.feed(data) for fix in self._judge(sentence)]

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from enum import Enum
+from errno import EACCES, EAGAIN, EBUSY, EINVAL, ENOENT
 from threading import Event
 from typing import Protocol
 
@@ -21,7 +22,7 @@ from wire.fix import Fix
 BAUD = 9600  # what receivers speak until they are told otherwise
 DATE_FLOOR = date(2025, 1, 1)  # no receiver of this program has lived earlier; a release may only move it on
 
-QUIET_S = 0.3  # longer than any pause inside one receiver's second that the captures show, shorter than its next one
+QUIET_S = 0.3  # a receiver sends its second in one burst; a line quiet for this long is between two of them
 SILENT_S = 3.0
 REOPEN_S_MIN = 0.1
 REOPEN_S_MAX = 2.0
@@ -79,8 +80,18 @@ def open_port(port: str, baud: int) -> Port:
     try:
         opened = serial.Serial(port, baud, timeout=QUIET_S, exclusive=True)
     except ValueError as error:  # pyserial's word for a baud rate that this port cannot do
-        raise OSError(str(error)) from None
+        raise OSError(EINVAL, str(error), port) from None
+    except OSError as error:
+        raise OSError(error.errno, _TROUBLES.get(error.errno, f"not a serial port ({error})"), port) from None
     return opened
+
+
+_TROUBLES: dict[int | None, str] = {
+    ENOENT: "there is no such port; is the receiver plugged in?",
+    EACCES: "this user may not read it; add the user to the group dialout",
+    EAGAIN: "another program is reading it; stop that one first",
+    EBUSY: "another program is reading it; stop that one first",
+}
 
 
 def read_chunk(port: Port) -> bytes:
@@ -158,7 +169,7 @@ class Receiver:
         return FixRead(fix=msgspec.structs.replace(fix, at=dates.believed(fix.at)), read_mono_s=read_s)
 
     def _lost(self, error: OSError) -> PortState:
-        return PortState(condition=Condition.LOST, at_mono_s=self._mono_s(), why=str(error))
+        return PortState(condition=Condition.LOST, at_mono_s=self._mono_s(), why=error.strerror or str(error))
 
 
 def trouble(now_s: float, sentence_s: float, fix_s: float) -> Condition | None:
