@@ -381,6 +381,7 @@ def drive_fleet(
 ) -> None:
     """Move all vehicles and let each one's receiver speak every second, until `stop` is set.
 
+    Drives count their seconds from the start of this call: vehicles come here parked at 0.
     `orders` is asked before each sentence; a vehicle acts on an order once, when it changes. `seen` is told the truth.
     The receivers speak one after another through the second, as receivers that were switched on at different times do.
     """
@@ -388,22 +389,20 @@ def drive_fleet(
     given: dict[str, Order] = dict.fromkeys(drives)
     with ExitStack() as stack:
         ports = {vehicle.id: stack.enter_context(Port(vehicle.port)) for vehicle in vehicles}
-        began_s = time.monotonic()
-        due = [(began_s + index / len(vehicles), vehicle.id) for index, vehicle in enumerate(vehicles)]
+        began = time.monotonic()
+        due = [(index / len(vehicles), vehicle.id) for index, vehicle in enumerate(vehicles)]
         heapify(due)
         while due:
             due_s, id_ = due[0]
-            if stop.wait(max(0.0, due_s - time.monotonic())):
+            if stop.wait(max(0.0, began + due_s - time.monotonic())):
                 return
-            now_s = time.monotonic()
+            now_s = time.monotonic() - began
             drives[id_], given[id_] = _obeyed(drives[id_], now_s, given[id_], orders().get(id_))
             where, at = drives[id_].where(now_s), datetime.now(UTC)
             ports[id_].write(sentences(where, at, id_))
             if seen:
                 seen(id_, at, where)
-            heapreplace(
-                due, (max(due_s + 1, now_s), id_)
-            )  # a machine that slept does not catch up sentence by sentence
+            heapreplace(due, (max(due_s + 1, now_s), id_))  # a machine that slept does not catch up second by second
 
 
 def _obeyed(drive: Drive, now_s: float, given: Order, order: Order) -> tuple[Drive, Order]:
