@@ -626,9 +626,6 @@ def _draw_block(
     xs = [round(west + BLOCK_M * (index + 1) / (north_count + 1), 1) for index in range(north_count)]
     ys = [round(south + BLOCK_M * (index + 1) / (east_count + 1), 1) for index in range(east_count)]
     downtown = _remoteness(column, row) < 0.3
-    one_way = downtown and not any(
-        _is_blocked(x, y) for x, y in product([west, *xs, east], [south, *ys, north])
-    )  # a one-way street that ends at the water would be a trap
 
     def blocked(x: float, y: float) -> bool:
         return _is_blocked(x, y) or any(lot.holds(x, y) for lot in lots)
@@ -639,6 +636,7 @@ def _draw_block(
         name = _north_name(plan, column, x - west, row)
         for run in _runs(_northward(x), [t for t in (south, *ys, north) if t >= first], blocked):
             _note_ends(run, south, north, x, "y", crossings)
+            one_way = downtown and (run[0], run[-1]) == (south, north)  # a dead end must be two-way
             _draw_local(sheet, [(x, t) for t in run], name, one_way, index % 2 == 0)
             if not downtown:
                 _draw_houses(sheet, rng, [(x, t) for t in run], name, 31.0, blocked, ys)
@@ -646,6 +644,7 @@ def _draw_block(
         name = _east_name(row, y - south, column)
         for run in _runs(_eastward(y), [west, *xs, east], blocked):
             _note_ends(run, west, east, y, "x", crossings)
+            one_way = downtown and (run[0], run[-1]) == (west, east)
             _draw_local(sheet, [(t, y) for t in run], name, one_way, index % 2 == 0)
             if not downtown:
                 _draw_houses(sheet, rng, [(t, y) for t in run], name, 15.0, blocked, xs)
