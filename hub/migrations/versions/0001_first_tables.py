@@ -332,6 +332,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
     )
+    with op.batch_alter_table("act", schema=None) as batch_op:
+        batch_op.create_index("act_by_assignment", ["assignment"], unique=False)
+
     op.create_table(
         "bundle",
         sa.Column("tid", sa.LargeBinary(), nullable=False),
