@@ -118,6 +118,7 @@ incident = Table(
     Column("lon", Float, nullable=False),
     Column("place", Text, nullable=False),
     Column("problem", Text, nullable=False),
+    Column("cautions", Text, nullable=False, default="[]"),  # JSON list of sentences about behavior
     Column("need", Text, nullable=False),  # JSON of hub.rank.Need
     Column("gate", Text, nullable=False),
     Column("state", Text, nullable=False),  # open | closed | canceled
@@ -136,7 +137,8 @@ assignment = Table(
     Column("device", Text, nullable=False),  # to which it went: facts of that device are about it
     Column("offered_ms", Integer, nullable=False),
     Column("offered_by", Text, nullable=False),
-    Column("version_n", Integer),  # of section `assignments` that first carried it
+    Column("version_epoch", Integer),  # of the first version of section `assignments` that carried it
+    Column("version_n", Integer),
     Column("received_ms", Integer),  # on the terminal: state_held
     Column("acknowledged_ms", Integer),  # by a person
     Column("released_ms", Integer),
@@ -156,7 +158,28 @@ ranking = Table(  # what was shown and what was chosen, kept so that it can be a
     Column("chosen", Text),
 )
 
+act = Table(  # what people at the console did to units, placed among the records so that both can be folded again
+    "act",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("after_record", Integer, nullable=False),  # the newest record.id then, 0: none
+    Column("at_ms", Integer, nullable=False),
+    Column("what", Text, nullable=False),  # offered | released
+    Column("assignment", Text, ForeignKey("assignment.assignment"), nullable=False),
+    Column("by", Text, nullable=False),  # account
+)
+
 # --- what came from terminals: the truth ------------------------------------------------------------------------------
+
+signer = Table(  # the key and certificate a device signed with, as they were when a record came
+    "signer",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("device", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),  # SHA-256 of device, public and certificate
+    Column("public", LargeBinary, nullable=False),
+    Column("certificate", LargeBinary, nullable=False),
+)
 
 record = Table(
     "record",
@@ -168,6 +191,8 @@ record = Table(
     Column("kind", Text, nullable=False),
     Column("data", LargeBinary, nullable=False),  # as it came
     Column("held_ms", Integer, nullable=False),
+    Column("signer", Integer, ForeignKey("signer.id"), nullable=False),
+    Column("refused", Text),  # why it may change nothing, judged by the keys and units of that day; null: it may
     UniqueConstraint("device", "log_id", "seq"),
 )
 
@@ -188,6 +213,18 @@ gap = Table(  # numbers nobody holds any more, after a restore
     Column("first", Integer, primary_key=True),
     Column("last", Integer, nullable=False),
     Column("noted_ms", Integer, nullable=False),
+)
+
+boot = Table(  # the power-ons of each board, so that what an earlier one said cannot be said again
+    "boot",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),  # the highest of a device is its current one
+    Column("device", Text, nullable=False),
+    Column("boot", LargeBinary, nullable=False),
+    Column("session", Integer, nullable=False),  # of its newest birth, -1 before the first
+    Column("mono_ms", Integer, nullable=False),  # of that birth
+    Column("held_ms", Integer, nullable=False),  # when that birth came
+    UniqueConstraint("device", "boot"),
 )
 
 quarantine = Table(  # refused or not understood; kept, counted, shown
@@ -254,9 +291,12 @@ position_last = Table(  # the newest live position of each unit, for the snapsho
     metadata,
     Column("unit", Text, primary_key=True),
     Column("device", Text, nullable=False),
-    Column("fix", LargeBinary),  # MessagePack of wire.fix.Fix, null: the terminal says it has none
+    Column("fix", LargeBinary),  # MessagePack of wire.fix.Fix, null: there has never been one
+    Column("has_fix", Boolean, nullable=False),  # false: the terminal says it has none now; `fix` is the last it had
     Column("arrived_ms", Integer, nullable=False),
     Column("age_ms", Integer, nullable=False),
+    Column("boot", LargeBinary, nullable=False),  # with mono_ms: nothing older is believed after a restart
+    Column("mono_ms", Integer, nullable=False),
 )
 
 # --- the hub's own ----------------------------------------------------------------------------------------------------
@@ -297,3 +337,5 @@ Index("record_by_kind", record.c.kind, record.c.id)
 Index("status_history_by_unit", status_history.c.unit, status_history.c.id)
 Index("assignment_by_unit", assignment.c.unit, assignment.c.released_ms)
 Index("note_by_encounter", note.c.encounter)
+Index("act_by_assignment", act.c.assignment)
+Index("quarantine_by_device", quarantine.c.device)

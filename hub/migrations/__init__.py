@@ -1,0 +1,1 @@
+"""How an older hub.db becomes this one: one file per step, never edited once released."""

@@ -1,0 +1,154 @@
+"""hub.toml: what the agency decides about its hub, read once into a frozen value; an unknown key is refused.
+
+Everything that keeps the hub from starting is a `SettingsError`: one sentence that says what to do.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from ipaddress import ip_address
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+SETTINGS_FILE = "hub.toml"
+KEYS_FOLDER = "keys"
+TLS_FOLDER = "tls"
+MAPS_FOLDER = "maps"
+
+
+class SettingsError(Exception):
+    """The hub cannot run like this. The message is one sentence that says what to do."""
+
+
+class Console(Struct, frozen=True, kw_only=True):
+    """Where dispatchers' browsers come. `certificate` and `key` are PEM files, relative to the hub's home."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    certificate: str | None = None
+    key: str | None = None
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether browsers come over HTTPS."""
+        return self.certificate is not None
+
+
+class DeviceApi(Struct, frozen=True, kw_only=True):
+    """Where boards and fleet techs come, over HTTPS. `name` is what the certificate says and bundles carry."""
+
+    host: str = "127.0.0.1"
+    port: int = 8443
+    name: str = "localhost"
+
+
+class BrokerSettings(Struct, frozen=True, kw_only=True):
+    """Where terminals come, over mutual TLS. `name` is what the certificate says and terminals are told."""
+
+    host: str = "127.0.0.1"
+    port: int = 8883
+    name: str = "localhost"
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """All of hub.toml. `state_spread_s`: over how long terminals spread their return after the broker was away."""
+
+    agency: str
+    state_spread_s: float = 10.0
+    console: Console = Console()
+    device_api: DeviceApi = DeviceApi()
+    broker: BrokerSettings = BrokerSettings()
+
+
+_SECTIONS: dict[str, type[Struct]] = {"console": Console, "device_api": DeviceApi, "broker": BrokerSettings}
+
+
+def load(home: Path) -> Settings:
+    """The settings of the hub at `home`; SettingsError when there are none or they are wrong."""
+    path = home / SETTINGS_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SettingsError(f"{path} is missing; make the hub's home with: tandem-hub init --home {home}") from None
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise SettingsError(f"{path} cannot be read: {wrong}") from None
+    return parse(text, str(path))
+
+
+def parse(text: str, where: str = SETTINGS_FILE) -> Settings:
+    """The settings in `text`; SettingsError, naming `where`, when they are wrong."""
+    try:
+        table: dict[str, object] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as wrong:
+        raise SettingsError(f"{where} is not TOML: {wrong}") from None
+    if unknown := _unknown(table):
+        raise SettingsError(f'{where}: unknown key "{unknown}"; remove it or correct its spelling')
+    try:
+        settings = msgspec.convert(table, Settings)
+    except msgspec.ValidationError as wrong:
+        raise SettingsError(f"{where}: {wrong}") from None
+    if sentence := _wrong(settings):
+        raise SettingsError(f"{where}: {sentence}")
+    return settings
+
+
+def text_of(settings: Settings) -> str:
+    """`settings` as hub.toml, every key written out, so that an operator sees what can be said."""
+    lines = [f"agency = {_quoted(settings.agency)}", f"state_spread_s = {settings.state_spread_s}"]
+    for name in _SECTIONS:
+        section: dict[str, object] = msgspec.structs.asdict(getattr(settings, name))
+        lines += ["", f"[{name}]"]
+        lines += [f"{key} = {_written(value)}" for key, value in section.items() if value is not None]
+    return "\n".join(lines) + "\n"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is an address that only this machine reaches."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _unknown(table: dict[str, object]) -> str | None:
+    for key, value in table.items():
+        if key not in Settings.__struct_fields__:
+            return key
+        if key in _SECTIONS and isinstance(value, dict):
+            for inner in value:
+                if inner not in _SECTIONS[key].__struct_fields__:
+                    return f"{key}.{inner}"
+    return None
+
+
+def _wrong(settings: Settings) -> str | None:
+    if not settings.agency.strip():
+        return "agency is empty; say the agency's name"
+    if not 0 <= settings.state_spread_s <= 60:
+        return "state_spread_s is not within 0 and 60 seconds"
+    ports = {
+        "console.port": settings.console.port,
+        "device_api.port": settings.device_api.port,
+        "broker.port": settings.broker.port,
+    }
+    for name, port in ports.items():
+        if not 1 <= port <= 65535:
+            return f"{name} is {port}; a port is 1 to 65535"
+    if len(set(ports.values())) != len(ports):
+        return "console, device_api and broker need three different ports"
+    console = settings.console
+    if (console.certificate is None) != (console.key is None):
+        return "console.certificate and console.key come together; set both or neither"
+    if not console.is_tls and not is_loopback(console.host):
+        return f"console.host {console.host} can be reached from outside; set console.certificate and console.key"
+    return None
+
+
+def _written(value: object) -> str:
+    return _quoted(value) if isinstance(value, str) else str(value)
+
+
+def _quoted(text: str) -> str:
+    return msgspec.json.encode(text).decode()  # a JSON string is a TOML basic string

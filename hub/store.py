@@ -1,0 +1,122 @@
+"""The hub's SQLite file: one process, one connection, every commit on the disk before anybody is told.
+
+One connection at a time is the law, not an economy: it is what keeps SQLite's write-ahead log safe before 3.51.3, and
+what makes "one transaction" mean the same for ingest, console and bench. So a transaction is short, and nobody waits
+for a network inside one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Protocol
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select, update
+from sqlalchemy.exc import DatabaseError
+
+from hub import schema
+from hub.settings import SettingsError
+
+DATABASE_FILE = "hub.db"
+LOCK_FILE = "lock"
+WAIT_S = 20.0  # for the one connection; a transaction takes milliseconds, so this is only ever reached by a fault
+EPOCH = "epoch"
+
+_PRAGMAS: dict[str, str | int] = {
+    "journal_mode": "wal",
+    "synchronous": 2,  # full
+    "wal_autocheckpoint": 100,
+    "secure_delete": 1,
+    "foreign_keys": 1,
+}
+
+
+class _RawConnection(Protocol):
+    isolation_level: str | None
+
+    def execute(self, sql: str, /) -> _RawCursor: ...
+
+
+class _RawCursor(Protocol):
+    def fetchone(self) -> tuple[str | int, ...] | None: ...
+
+
+def open_store(home: Path) -> Engine:
+    """The database of the hub at `home`, locked for this process and migrated.
+
+    SettingsError when another process has it, or when it was written by a newer program. `engine.dispose()` lets go.
+    """
+    lock = _locked(home)
+    engine = create_engine(
+        f"sqlite:///{home / DATABASE_FILE}", pool_size=1, max_overflow=0, pool_timeout=WAIT_S, hide_parameters=True
+    )
+    event.listen(engine, "connect", _opened)
+    event.listen(engine, "begin", _begun)
+    event.listen(engine, "engine_disposed", lambda _: os.close(lock), once=True)
+    try:
+        migrate(engine)
+    except CommandError:
+        engine.dispose()
+        raise SettingsError(f"{home / DATABASE_FILE} was written by a newer Tandem; install that one") from None
+    except DatabaseError as wrong:
+        engine.dispose()
+        raise SettingsError(f"{home / DATABASE_FILE} does not open: {wrong.orig}") from None
+    return engine
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the database to the newest schema, in one transaction: all of it or nothing."""
+    config = Config()
+    config.set_main_option("script_location", "hub:migrations")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def epoch(connection: Connection) -> int:
+    """The hub's state epoch: it rises when the hub was restored from a backup."""
+    found = connection.execute(select(schema.hub_fact.c.value).where(schema.hub_fact.c.name == EPOCH)).scalar()
+    return 1 if found is None else int(found)
+
+
+def raise_epoch(connection: Connection) -> int:
+    """Begin a new state epoch, and say which."""
+    new = epoch(connection) + 1
+    changed = connection.execute(update(schema.hub_fact).where(schema.hub_fact.c.name == EPOCH).values(value=new))
+    if changed.rowcount == 0:
+        connection.execute(insert(schema.hub_fact).values(name=EPOCH, value=new))
+    return new
+
+
+def newest_record(connection: Connection) -> int:
+    """The id of the newest record, 0 when there is none."""
+    return int(connection.execute(select(func.max(schema.record.c.id))).scalar() or 0)
+
+
+def _locked(home: Path) -> int:
+    if not home.is_dir():
+        raise SettingsError(f"{home} is not a folder; make the hub's home with: tandem-hub init --home {home}")
+    lock = os.open(home / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise SettingsError(f"another tandem-hub is using {home}; stop it first") from None
+    return lock
+
+
+def _opened(raw: _RawConnection, _record: object) -> None:
+    raw.isolation_level = None  # the driver must not begin for us
+    for pragma, wanted in _PRAGMAS.items():
+        raw.execute(f"pragma {pragma} = {wanted}")
+        row = raw.execute(f"pragma {pragma}").fetchone()
+        if row != (wanted,):
+            raise SettingsError(f"SQLite does not take {pragma} = {wanted}; is the hub's home on a local disk?")
+
+
+def _begun(connection: Connection) -> None:
+    connection.exec_driver_sql("begin immediate")
