@@ -1,0 +1,83 @@
+# Two commands do everything a newcomer needs: `make demo` and `make test`. Both do their own set-up, once.
+# `make check` before each commit; `make help` lists the rest.
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+PYTHON  ?= python3
+UI_OUT  := hub/web/static/dist/.built
+UI_IN   := package.json package-lock.json build.mjs tsconfig.json \
+           $(shell find hub/web/src edge/screen/src -type f 2>/dev/null)
+WORKERS ?= 2
+
+.PHONY: help demo test check quick format setup packages test-packages ui lock clean bench-map bench-captures story
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo         a whole fleet on this machine, everything set up first (DEMO='--map FILE.osm.pbf' for a real city)"
+	@echo "make test         every test, real broker and real browser included"
+	@echo "make check        format, lint, types, import contracts and the quick tests"
+	@echo "make story        the demo's scripted first call, against a running demo or one of its own"
+	@echo "make bench-map    milliseconds from a receiver's last byte to a console, 20 units at 1 Hz"
+	@echo "make format       let the formatter have its way"
+	@echo "make lock         renew requirements.lock from pyproject.toml"
+	@echo "make clean        remove what was built and the demonstration fleet"
+
+demo: setup
+	@exec $(BIN)/tandem-demo $(DEMO)
+
+story: setup
+	@exec $(BIN)/tandem-demo --story first-call --json --headless $(DEMO)
+
+test: setup test-packages check-static
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
+
+check: $(VENV)/.installed check-static quick
+
+check-static: $(VENV)/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+quick: $(VENV)/.installed
+	$(BIN)/pytest -q -n $(WORKERS) -m "not system and not browser"
+
+format: $(VENV)/.installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench-map: setup
+	$(BIN)/python -m bench.fix_to_map
+
+setup: packages $(VENV)/.installed ui
+
+packages:
+	@scripts/system-packages mosquitto:mosquitto node:nodejs npm:npm tilemaker:tilemaker osmium:osmium-tool
+
+test-packages:
+	@scripts/system-packages chromium:chromium
+
+# Hashes are in the lock, so what is installed is what was reviewed. The project itself is linked, not copied.
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@scripts/system-packages
+	@echo "Making the virtual environment (about a minute the first time) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+ui: $(UI_OUT)
+
+$(UI_OUT): $(UI_IN)
+	@echo "Building the web interface …"
+	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@npm run --silent build
+	@touch $@
+
+# Needs uv (`pip install uv`); everybody else needs only pip.
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-annotate \
+	    --no-header --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf var $(VENV) node_modules hub/web/static/dist edge/screen/static/dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,166 @@
+"""From the last byte of a receiver's RMC sentence to the event at a connected console.
+
+Twenty vehicle terminals, the hub and its broker run as the real programs on this machine; each terminal reads its own
+pseudo-terminal. Every second each receiver says a place 30 m from the one before while standing still, so that the hub's
+belief is wrong every time and every fix must be sent: the most that twenty units can ask of the path.
+
+Beside it, in the same run: a bare MQTT client that publishes as many bytes at the same moments to a bare subscriber, over
+a Mosquitto of their own with the same mutual TLS. What lies between the two figures is ours, and half a tick of it is the console's.
+"""
+
+from __future__ import annotations
+
+import ssl
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from bench.receiver import Receiver
+from demo import fleet as made
+from demo.fleet import Person, free_port
+from demo.processes import Children
+from demo.story import sign_in
+from demo.web import Browser
+
+UNITS = 20
+TICK_MS = 100
+WARM_UP_S = 5
+LIVE_BYTES = 330  # of a live message, signature included
+
+
+@click.command()
+@click.option("--seconds", default=30, show_default=True, help="How long to measure.")
+@click.option("--units", default=UNITS, show_default=True)
+def cli(seconds: int, units: int) -> None:
+    """Print p50 and p99 of the milliseconds from a receiver's last byte to a console's event."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        children = Children(_say)
+        try:
+            _measure(home, children, units, seconds)
+        finally:
+            children.stop()
+
+
+def _measure(home: Path, children: Children, units: int, seconds: int) -> None:
+    crews = {
+        f"CARE-{n}": Person(staff=f"s-{n}", name=f"Crew {n}", role="specialist", skills=(), languages=("eng",))
+        for n in range(1, units + 1)
+    }
+    fleet = made.make(home, crews, None, children, _say)
+    _say(f"Starting {units} terminals")
+    receivers = [Receiver(number, made.receiver_port(home, station)) for number, station in enumerate(fleet.stations)]
+    for station in fleet.stations:  # one after the other: two cores
+        children.start(made.terminal_process(home, station))
+    console = sign_in(fleet.console, fleet.login("dispatcher"))
+    seen: dict[tuple[float, float], float] = {}
+    threading.Thread(target=_watch, args=(console, seen), daemon=True).start()
+    peer = _Peer(home)
+    _say(f"Measuring for {seconds} s")
+    said: dict[tuple[float, float], float] = {}
+    began_s = time.monotonic()
+    for second in range(WARM_UP_S + seconds):
+        for number, receiver in enumerate(receivers):
+            time.sleep(max(0.0, began_s + second + number / units - time.monotonic()))
+            place, at_s = receiver.say()
+            if second >= WARM_UP_S:
+                said[place] = at_s
+                peer.publish(at_s)
+    time.sleep(2.0)
+    peer.stop()
+    ours = [(seen[place] - at_s) * 1000 for place, at_s in said.items() if place in seen]
+    click.echo(
+        f"{units} units at 1 Hz for {seconds} s, every fix sent: {len(said)} said, {len(ours)} seen at the console"
+    )
+    _print("fix -> console event", ours)
+    _print("  of it beyond a mean half tick", [ms - TICK_MS / 2 for ms in ours])
+    _print("bare MQTT with the same TLS, same moments", peer.took_ms)
+
+
+class _Peer:
+    """A bare publisher and a bare subscriber at a Mosquitto of their own, with the same mutual TLS."""
+
+    def __init__(self, home: Path) -> None:
+        self.took_ms: list[float] = []
+        self._lock = threading.Lock()
+        port = free_port()
+        tls = home / "hub" / "tls"
+        station = home / "care-1" / "identity" / "current"
+        config = home / "peer.conf"
+        config.write_text(
+            f"user root\nlistener {port} 127.0.0.1\ncafile {home / 'hub' / 'keys' / 'root.crt'}\n"
+            f"certfile {tls / 'broker.crt'}\nkeyfile {tls / 'broker.key'}\nrequire_certificate true\n"
+            "use_identity_as_username true\nallow_anonymous false\ntls_version tlsv1.3\nset_tcp_nodelay true\n"
+        )
+        self._broker = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "--", "/usr/sbin/mosquitto", "-c", str(config)],
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(0.5)
+        self._subscriber = self._connected(station, port)
+        self._subscriber.on_message = self._arrived
+        self._subscriber.subscribe("peer/#", qos=0)
+        self._publisher = self._connected(station, port)
+        time.sleep(0.5)
+
+    def publish(self, at_s: float) -> None:
+        """Send as many bytes as a live message has."""
+        self._publisher.publish("peer/live", f"{at_s:024.6f}".encode().ljust(LIVE_BYTES), qos=0)
+
+    def stop(self) -> None:
+        """Leave nothing running."""
+        for client in (self._publisher, self._subscriber):
+            client.disconnect()
+            client.loop_stop()
+        self._broker.terminate()
+        self._broker.wait()
+
+    def _connected(self, station: Path, port: int) -> Client:
+        client = Client(CallbackAPIVersion.VERSION2, "", protocol=MQTTProtocolVersion.MQTTv5)
+        context = ssl.create_default_context(cafile=str(station / "root.crt"))
+        context.load_cert_chain(station / "device.crt", station / "device.key")
+        client.tls_set_context(context)
+        client.connect("localhost", port)
+        client.loop_start()
+        return client
+
+    def _arrived(self, client: Client, data: object, message: MQTTMessage) -> None:
+        took_ms = (time.monotonic() - float(message.payload[:24])) * 1000
+        with self._lock:
+            self.took_ms.append(took_ms)
+
+
+def _watch(console: Browser, seen: dict[tuple[float, float], float]) -> None:
+    for name, data in console.events("/api/v1/events"):
+        now_s = time.monotonic()
+        if name == "positions":
+            for row in data["positions"]:
+                if row.get("lat") is not None:
+                    seen.setdefault((round(row["lat"], 4), round(row["lon"], 5)), now_s)
+
+
+def _print(name: str, took_ms: Sequence[float]) -> None:
+    if not took_ms:
+        click.echo(f"{name:42} nothing arrived")
+        return
+    ordered = sorted(took_ms)
+    p99 = ordered[min(len(ordered) - 1, round(0.99 * len(ordered)))]
+    click.echo(
+        f"{name:42} p50 {statistics.median(ordered):7.1f} ms   p99 {p99:7.1f} ms   max {ordered[-1]:7.1f} ms   n {len(ordered)}"
+    )
+
+
+def _say(what: str) -> None:
+    click.echo(f"  {what}", err=True)
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,136 @@
+"""Children: the real programs, started, watched, started again when they die, and stopped in reverse order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+STOP_S_MAX = 8.0  # every program promises to stop in three
+RESTART_WAIT_S = 1.0  # what systemd would wait
+
+
+class Failed(Exception):
+    """A program did not do what it should; the sentence says which, and what it said last."""
+
+
+def program(name: str) -> str:
+    """The path of one of our console scripts, beside the Python that runs this."""
+    return str(Path(sys.executable).parent / name)
+
+
+def run(*argv: str, stdin: str | None = None) -> str:
+    """Run one of our commands to its end and answer what it printed; Failed when it did not succeed."""
+    done = subprocess.run([program(argv[0]), *argv[1:]], input=stdin, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Failed(f"{' '.join(argv[:3])}: {_last_line(done.stderr) or 'failed without a word'}")
+    return done.stdout
+
+
+class Child:
+    """One running program. Its output goes to `log`; it is up when it has printed a line that begins with "ready"."""
+
+    def __init__(self, name: str, argv: Sequence[str], log: Path) -> None:
+        self.name = name
+        self._argv = [program(argv[0]), *argv[1:]]
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+        self._seen_bytes = 0
+
+    def start(self) -> None:
+        """Start it; `wait_ready` says when it is up."""
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._seen_bytes = self._log.stat().st_size if self._log.exists() else 0
+        with self._log.open("ab") as out:
+            # setpriv: should this process be killed outright, the kernel ends the child; nothing is left behind.
+            # A session of its own: Ctrl-C reaches only us, and we stop the children in order.
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "TERM", "--", *self._argv],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    def wait_ready(self, timeout_s: float = 30.0) -> None:
+        """Return when it is up; Failed when it ended or took too long."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if any(line.startswith("ready") for line in self._said().splitlines()):
+                return
+            if self.pid is None:
+                raise Failed(f"{self.name} ended at once: {_last_line(self._said()) or 'without a word'}")
+            time.sleep(0.05)
+        raise Failed(f"{self.name} was not up within {timeout_s:.0f} s; see {self._log}")
+
+    def stop(self) -> None:
+        """Ask it to stop; insist after some seconds."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_S_MAX)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def kill(self) -> None:
+        """End it as a power cut would, without a word."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def _said(self) -> str:
+        with self._log.open("rb") as log:
+            log.seek(self._seen_bytes)
+            return log.read().decode(errors="replace")
+
+
+class Children:
+    """All of them, in the order in which they were started."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._all: list[Child] = []
+
+    def start(self, *children: Child) -> None:
+        """Start them together, and return when every one is up."""
+        for child in children:
+            child.start()
+            self._all.append(child)
+        for child in children:
+            child.wait_ready()
+
+    def __getitem__(self, name: str) -> Child:
+        return next(child for child in self._all if child.name == name)
+
+    def revive(self) -> None:
+        """Start again whichever has died, as systemd would on a real machine."""
+        for child in self._all:
+            if child.pid is None:
+                self._say(f"{child.name} ended; starting it again")
+                time.sleep(RESTART_WAIT_S)
+                child.start()
+
+    def stop(self) -> None:
+        """Stop all, the last one first; terminals together, because they do not wait for each other."""
+        for child in reversed(self._all):
+            if child.pid is not None:
+                os.kill(child.pid, signal.SIGTERM)
+        for child in reversed(self._all):
+            child.stop()
+        self._all.clear()
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
