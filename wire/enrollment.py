@@ -19,6 +19,7 @@ from wire.signature import Context
 
 CONTENT_TYPE = "application/msgpack"
 BODY_BYTES_MAX = 16 * 1024
+ROOT_PATH = "/enroll/v1/root"  # the agency root, DER: a board checks it against its pin before it says anything
 CHALLENGE_PATH = "/enroll/v1/challenge"
 CSR_PATH = "/enroll/v1/csr"
 IDENTITY_FOLDER = "identity/current"  # under a terminal's home; a link that one rename swaps
