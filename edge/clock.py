@@ -54,7 +54,6 @@ class Clock:
         self._wall_s = wall_s
         self._quality = quality
         self._gps_agrees = False
-        self._hub_agrees = False
 
     def mono_s(self) -> float:
         """Seconds that only run forward, within this boot."""
@@ -72,10 +71,6 @@ class Clock:
         """The receiver's believed time is the system clock's, or is not."""
         self._gps_agrees = agrees
 
-    def hub_agrees(self, agrees: bool) -> None:
-        """The hub's time is the system clock's, or is not."""
-        self._hub_agrees = agrees
-
     def stamp(self) -> Stamp:
         """Now, for a record."""
         wall_ms = self.wall_ms()
@@ -84,13 +79,8 @@ class Clock:
             boot=self.boot,
             mono_ms=self.mono_ms(),
             wall_ms=wall_ms if is_known else None,
-            quality=str(self._best() if is_known else ClockQuality.NONE),
+            quality=str(self._best_quality() if is_known else ClockQuality.NONE),
         )
 
-    def _best(self) -> ClockQuality:
-        if self._gps_agrees:
-            return ClockQuality.GPS
-        of_system = self._quality()
-        if of_system is not ClockQuality.NTP and self._hub_agrees:
-            return ClockQuality.HUB
-        return of_system
+    def _best_quality(self) -> ClockQuality:
+        return ClockQuality.GPS if self._gps_agrees else self._quality()

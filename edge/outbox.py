@@ -17,6 +17,9 @@ from wire.live import LogRange
 from wire.records import VERSION, Receipt, Record, sign_record
 from wire.stamp import Stamp
 
+LEDGER = "ledger"  # emergency, notes, statuses, audit: never dropped
+TRAIL = "trail"  # where the vehicle was: thinned when the disk is full
+
 KEPT_MS = 72 * 3600 * 1000  # a hub restored from a backup of the day before yesterday gets everything again
 SWEEP_RECORDS = 64  # a delete this small is one short transaction; nobody waits behind it
 

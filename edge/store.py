@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as StillWaiting
 from pathlib import Path
-from queue import Queue
+from queue import Full, Queue
 from threading import Thread, current_thread
 from typing import TypeVar
 
@@ -73,7 +73,7 @@ class Store:
                 raise
             answer.set_result(value)
 
-        self._jobs.put(job, timeout=None if self.is_alive else 0)
+        self._ask(job)
         while True:
             try:
                 return answer.result(timeout=ASK_AGAIN_S)
@@ -83,8 +83,17 @@ class Store:
 
     def close(self) -> None:
         """Everything asked before this is done, then the file is closed."""
-        self._jobs.put(None)
+        self._ask(None)
         self._thread.join()
+
+    def _ask(self, job: Callable[[Database], None] | None) -> None:
+        while True:
+            if not self.is_alive:
+                raise StoreGone(f"{self._path.name} is closed; nothing was saved.")
+            try:
+                return self._jobs.put(job, timeout=ASK_AGAIN_S)
+            except Full:
+                continue
 
     def _run(self, schema: str, opened: Future[None]) -> None:
         try:
