@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from uuid import UUID
 
 from wire.ids import ID_BYTES
@@ -54,6 +55,8 @@ class Clock:
         self._wall_s = wall_s
         self._quality = quality
         self._gps_agrees = False
+        self._last_ms = 0
+        self._counting = Lock()
 
     def mono_s(self) -> float:
         """Seconds that only run forward, within this boot."""
@@ -62,6 +65,12 @@ class Clock:
     def mono_ms(self) -> int:
         """The same in milliseconds, as it goes on the wire."""
         return int(self._mono_s() * 1000)
+
+    def next_ms(self) -> int:
+        """The same, and never the same twice: the hub takes a second message of one millisecond for a replay."""
+        with self._counting:
+            self._last_ms = max(self._last_ms + 1, self.mono_ms())
+            return self._last_ms
 
     def wall_ms(self) -> int:
         """What the system clock says, right or wrong, as Unix milliseconds."""

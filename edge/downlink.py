@@ -108,12 +108,13 @@ class Downlink:
         """Take what is heard, until `stop`."""
         while (message := self._inbox.get()) is not None:
             try:
-                self._take(message)
+                self.take(message)
             except Malformed as wrong:
                 self._refused()
                 log.warning("refused", topic=message.topic, bytes=len(message.payload), why=str(wrong))
 
-    def _take(self, message: Message) -> None:
+    def take(self, message: Message) -> None:
+        """Take one message; Malformed when it is forged, broken or for somebody else, and then nothing has changed."""
         if message.topic == HUB_PRESENCE:
             self._presence(message.payload)
             return

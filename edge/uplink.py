@@ -150,7 +150,7 @@ class LiveSlot:
             v=1,
             device=self._signer.device,
             boot=self._clock.boot,
-            mono_ms=int(now_s * 1000),
+            mono_ms=self._clock.next_ms(),
             age_ms=max(0, int((now_s - read_s) * 1000)),
             fix=fix,
             reason=reason,
@@ -247,11 +247,15 @@ class Uplink:
                 event = None
             if isinstance(event, _Stop):
                 return
-            self._take(event)
-            self._sync.tick(self._clock.mono_s())
-            self._send()
-            self._live.open(self._sync.is_flowing)  # after the birth: the hub knows then whose positions these are
-            self._sweep()
+            self.step(event)
+
+    def step(self, event: Event | None) -> None:
+        """One event, or None when only time has passed, and what is to be sent after it."""
+        self._take(event)
+        self._sync.tick(self._clock.mono_s())
+        self._send()
+        self._live.open(self._sync.is_flowing)  # after the birth: the hub knows then whose positions these are
+        self._sweep()
 
     def _take(self, event: Event | None) -> None:
         match event:
@@ -366,7 +370,7 @@ def _presence(
         device=signer.device,
         boot=clock.boot,
         session=session,
-        mono_ms=clock.mono_ms(),
+        mono_ms=clock.next_ms(),
         is_here=is_here,
         software=software,
         logs=tuple(numbers.range(name) for name, numbers in logs.items()),
