@@ -137,9 +137,10 @@ def open_slot(path: Path, phrase: str, pepper: bytes, bound: bytes) -> bytes | L
         return plain
 
 
-def slot_tries_left(path: Path) -> int:
-    """How many tries the slot at `path` still allows; Malformed when the file is damaged."""
-    return max(0, TRIES_MAX - _read(path).tries)
+def tries_left(home: Path, staff: str) -> int | None:
+    """How many wrong PINs `staff` may still enter; None when they have no PIN here."""
+    path = _path(home, staff)
+    return max(0, TRIES_MAX - _read(path).tries) if path.exists() else None
 
 
 def argon2id(phrase: str, salt: bytes, pepper: bytes | None) -> bytes:
