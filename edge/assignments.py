@@ -55,8 +55,20 @@ def view(db: Database, kem: ec.EllipticCurvePrivateKey) -> View | None:
     )
 
 
-def press(db: Database, signer: Signer, stamp: Stamp, view: View, status: Status, by: By, staff: str | None) -> int:
-    """Owe the hub the crew's new `status`, and show it from now on: both or neither. The record's number."""
+def press(
+    db: Database,
+    signer: Signer,
+    stamp: Stamp,
+    view: View,
+    status: Status,
+    by: By,
+    staff: str | None,
+    undoes: int | None = None,
+) -> int:
+    """Owe the hub the crew's new `status`, and show it from now on: both or neither. The record's number.
+
+    `undoes`: the number of the press that is taken back, so that a step backwards is none that was skipped.
+    """
     assignment = view.current.id if view.current else None
     fact = StatusFact(
         unit=view.unit,
@@ -64,7 +76,8 @@ def press(db: Database, signer: Signer, stamp: Stamp, view: View, status: Status
         by=by,
         staff=staff,
         assignment=assignment,
-        skipped=not may_follow(view.status, status),
+        skipped=undoes is None and not may_follow(view.status, status),
+        undoes=undoes,
     )
     seq = outbox.append(db, signer, stamp, Kind.STATUS, fact)
     db.execute(
