@@ -118,6 +118,7 @@ incident = Table(
     Column("lon", Float, nullable=False),
     Column("place", Text, nullable=False),
     Column("problem", Text, nullable=False),
+    Column("cautions", Text, nullable=False, default="[]"),  # JSON list of sentences about behavior
     Column("need", Text, nullable=False),  # JSON of hub.rank.Need
     Column("gate", Text, nullable=False),
     Column("state", Text, nullable=False),  # open | closed | canceled
