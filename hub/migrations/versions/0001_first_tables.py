@@ -84,6 +84,7 @@ def upgrade() -> None:
         sa.Column("lon", sa.Float(), nullable=False),
         sa.Column("place", sa.Text(), nullable=False),
         sa.Column("problem", sa.Text(), nullable=False),
+        sa.Column("cautions", sa.Text(), nullable=False),
         sa.Column("need", sa.Text(), nullable=False),
         sa.Column("gate", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
