@@ -627,8 +627,10 @@ def _draw_block(
     ys = [round(south + BLOCK_M * (index + 1) / (east_count + 1), 1) for index in range(east_count)]
     downtown = _remoteness(column, row) < 0.3
 
+    lots_here = [lot for lot in lots if lot.west < east and lot.east > west and lot.south < north and lot.north > south]
+
     def blocked(x: float, y: float) -> bool:
-        return _is_blocked(x, y) or any(lot.holds(x, y) for lot in lots)
+        return any(lot.holds(x, y) for lot in lots_here) or _is_blocked(x, y)
 
     for index, x in enumerate(xs):
         # outside the center some streets do not reach the arterial: fewer junctions on it, as planners like

@@ -381,11 +381,11 @@ def drive_fleet(
 ) -> None:
     """Move all vehicles and let each one's receiver speak every second, until `stop` is set.
 
-    Drives count their seconds from the start of this call: vehicles come here parked at 0.
+    Every vehicle's first trip begins with this call, whatever clock it was parked by.
     `orders` is asked before each sentence; a vehicle acts on an order once, when it changes. `seen` is told the truth.
     The receivers speak one after another through the second, as receivers that were switched on at different times do.
     """
-    drives = {vehicle.id: vehicle.drive for vehicle in vehicles}
+    drives = {vehicle.id: msgspec.structs.replace(vehicle.drive, began_s=0.0) for vehicle in vehicles}
     given: dict[str, Order] = dict.fromkeys(drives)
     with ExitStack() as stack:
         ports = {vehicle.id: stack.enter_context(Port(vehicle.port)) for vehicle in vehicles}

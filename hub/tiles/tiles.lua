@@ -62,6 +62,8 @@ CARE = {                         -- amenity → class, first zoom
 
 PLACES = { city = 8, town = 8, village = 10, suburb = 11, hamlet = 12, quarter = 12, neighbourhood = 13 }
 
+BUILDING_M2_MAX = 500000         -- the largest halls on Earth are a little smaller; what is larger is a slip of a mapper
+
 node_keys = { "amenity", "place", "addr:housenumber", "healthcare" }
 
 function init_function() end
@@ -118,7 +120,7 @@ function draw_road(way, road)
 	way:Layer("transportation_name", false)
 	way:Attribute("class", road[1])
 	if name ~= "" then way:Attribute("name", name) end
-	if ref ~= "" then way:Attribute("ref", ref) end
+	if ref ~= "" then way:Attribute("ref", (ref:gsub(";%s*", " / "))) end
 	way:MinZoom(road[3])
 end
 
@@ -180,7 +182,8 @@ function way_function(way)
 	if not is_area then return end
 	local class = green_of(way)
 	if class then draw_area(way, "landcover", class) end
-	if way:Find("building") ~= "" and way:Find("building") ~= "no" then
+	-- Columbus 2015 has one tower drawn over half of downtown and the river
+	if way:Find("building") ~= "" and way:Find("building") ~= "no" and way:Area() < BUILDING_M2_MAX then
 		way:Layer("building", true)
 		way:MinZoom(13)
 	end

@@ -186,7 +186,7 @@ def read(path: Path, within_s: float = 0.2) -> bytes:
 
 def test_a_fleet_speaks_every_second_on_ports_of_its_own_and_obeys(streets: Streets, tmp_path: Path) -> None:
     vehicles = [
-        Vehicle(id=name, port=tmp_path / name, drive=park(streets, name, 0.0, at(streets, corner)))
+        Vehicle(id=name, port=tmp_path / name, drive=park(streets, name, 1e6, at(streets, corner)))
         for name, corner in (("CARE-1", 0), ("CARE-2", 63))
     ]
     orders: dict[str, Order] = {"CARE-1": at(streets, 1)}

@@ -21,7 +21,9 @@ interface Ink {
     path: string;
     minor: string;
     main: string;
+    mainFar: string;
     primary: string;
+    primaryFar: string;
     freeway: string;
     casing: string;
     mainCasing: string;
@@ -51,7 +53,9 @@ const INKS: Record<Theme, Ink> = {
         path: "#d9d5cc",
         minor: "#ffffff",
         main: "#ffffff",
+        mainFar: "#d8d3c7",
         primary: "#ffedb8",
+        primaryFar: "#ecd08a",
         freeway: "#f0cd8a",
         casing: "#d5d2ca",
         mainCasing: "#b9b2a2",
@@ -72,14 +76,16 @@ const INKS: Record<Theme, Ink> = {
         wood: "#152119",
         campus: "#181c22",
         sand: "#1f1e19",
-        water: "#173a55",
+        water: "#1a4363",
         waterName: "#7fb2d6",
         building: "#1a2027",
         rail: "#333a42",
         path: "#222932",
         minor: "#2a323b",
         main: "#39434e",
+        mainFar: "#39434e",
         primary: "#485461",
+        primaryFar: "#485461",
         freeway: "#8a713f",
         casing: "#12161b",
         mainCasing: "#0d1014",
@@ -103,6 +109,10 @@ const STRONG = ["Atkinson Hyperlegible Next SemiBold", "Atkinson Hyperlegible Ne
 const ROADS = ["minor", "tertiary", "secondary", "primary", "trunk"];
 
 const isClass = (...classes: string[]): ExpressionSpecification => ["in", ["get", "class"], ["literal", classes]];
+
+function roadColor(minor: string, main: string, primary: string): ExpressionSpecification {
+    return ["match", ["get", "class"], "minor", minor, ["tertiary", "secondary"], main, primary];
+}
 
 /** Width in pixels by class; `rim` is what a casing shows on both sides together. */
 function roadWidth(rim: number): ExpressionSpecification {
@@ -283,14 +293,15 @@ export function mapStyle(theme: Theme, pmtilesUrl: string): StyleSpecification {
                     "line-sort-key": ["index-of", ["get", "class"], ["literal", ROADS]],
                 },
                 paint: {
+                    // from afar there is no room for casings: main roads are lines of their own color
                     "line-color": [
-                        "match",
-                        ["get", "class"],
-                        "minor",
-                        ink.minor,
-                        ["tertiary", "secondary"],
-                        ink.main,
-                        ink.primary,
+                        "interpolate",
+                        ["linear"],
+                        ["zoom"],
+                        12,
+                        roadColor(ink.minor, ink.mainFar, ink.primaryFar),
+                        13,
+                        roadColor(ink.minor, ink.main, ink.primary),
                     ],
                     "line-width": roadWidth(0),
                 },
