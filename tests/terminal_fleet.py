@@ -110,15 +110,11 @@ class TerminalFleet:
             key_statement=self.statement(),
         )
         pin = sha256(public_der(self.root_key.public_key())).digest()
-        enrolled = Enrolled(
-            v=1, kind=kind, hub_url="https://localhost:8443", root_spki_sha256=pin, admission=admission
-        )
+        enrolled = Enrolled(v=1, kind=kind, hub_url="https://localhost:8443", root_spki_sha256=pin, admission=admission)
         (folder / ENROLLED_FILE).write_bytes(encode(enrolled))
         for file, private in ((DEVICE_KEY_FILE, key), (KEM_KEY_FILE, kem)):
             (folder / file).write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        (folder / DEVICE_CHAIN_FILE).write_bytes(
-            leaf.public_bytes(Encoding.PEM) + self.ca.public_bytes(Encoding.PEM)
-        )
+        (folder / DEVICE_CHAIN_FILE).write_bytes(leaf.public_bytes(Encoding.PEM) + self.ca.public_bytes(Encoding.PEM))
         (folder / ROOT_FILE).write_bytes(self.root.public_bytes(Encoding.PEM))
         return identity.load(home)
 
@@ -150,9 +146,7 @@ class TerminalFleet:
             .not_valid_after(now + timedelta(days=90 if path_length is None else 3650))
             .add_extension(x509.BasicConstraints(ca=path_length is not None, path_length=path_length), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
-            )
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
             .add_extension(
                 x509.KeyUsage(
                     digital_signature=path_length is None,

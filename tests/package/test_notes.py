@@ -271,9 +271,7 @@ def desk_side(world: World, tmp_path: Path) -> Iterator[Desk]:
 def granted(side: Desk, code: str = CODE, desk_name: str = "desk-1", epoch: int = 1) -> bytes:
     info = grant_info(epoch, desk_name, "c-okafor")
     private = side.world.fleet.clinical
-    der = private.private_bytes(
-        desk.Encoding.DER, shift.PrivateFormat.PKCS8, shift.NoEncryption()
-    )
+    der = private.private_bytes(desk.Encoding.DER, shift.PrivateFormat.PKCS8, shift.NoEncryption())
     salt, nonce = b"s" * 16, b"n" * 12
     inner = encode([salt, nonce, desk.AESGCM(vault.argon2id(code, salt, None)).encrypt(nonce, der, info)])
     return encode(
@@ -331,9 +329,7 @@ def test_a_clinician_opens_a_fetched_note_and_the_audit_knows(desk_side: Desk) -
     desk.accept(desk_side.home, desk_side.who, granted(desk_side), CODE, PHRASE)
     keys = desk.unlock(desk_side.home, "c-okafor", PHRASE)
     assert isinstance(keys, desk.DeskKeys)
-    outcome = desk_side.store.do(
-        lambda db: desk.open_note(db, desk_side.who, desk_side.signer, STAMP, keys, note_id)
-    )
+    outcome = desk_side.store.do(lambda db: desk.open_note(db, desk_side.who, desk_side.signer, STAMP, keys, note_id))
     assert isinstance(outcome, desk.Opened) and outcome.content.text == CANARY
     assert audits(desk_side) == [("note_opened", "ok", "c-okafor")]
     assert CANARY.encode() not in files(desk_side.home) and CANARY not in repr(outcome)
