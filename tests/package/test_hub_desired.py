@@ -14,7 +14,7 @@ from hub import desired, roster, schema, store
 from hub.desired import Kept, Vouched
 from hub.downlink import Downlink, DownlinkParts
 from hub.ingest import Wanted
-from tests.package.hub_agency import NOW_MS, ROSTER, Agency, Terminal, new_key
+from tests.hub_agency import NOW_MS, ROSTER, Agency, Terminal, new_key
 from wire import state
 from wire.codec import decode
 from wire.facts import StatusFact

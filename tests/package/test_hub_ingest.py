@@ -13,7 +13,7 @@ from sqlalchemy import func, select, update
 
 from hub import audit, ingest, schema
 from hub.ingest import Arrival, Dropped, Marks, Why
-from tests.package.hub_agency import PROJECTED, Agency, Custodian, Terminal, enroll, new_key
+from tests.hub_agency import PROJECTED, Agency, Custodian, Terminal, enroll, new_key
 from wire.facts import AuditFact, ShelfWanted, ShiftFact, StateHeld, StatusFact
 from wire.fix import Fix
 from wire.records import Kind, Receipt

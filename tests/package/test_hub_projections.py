@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from hub import desired, projections, schema
-from tests.package.hub_agency import PROJECTED, Agency, Terminal
+from tests.hub_agency import PROJECTED, Agency, Terminal
 from wire.facts import ShiftFact, StateHeld, StatusFact
 from wire.records import Kind
 from wire.status import Status
