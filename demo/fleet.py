@@ -192,34 +192,38 @@ def _enroll(
     password.touch(mode=0o600)
     password.write_text(tech.password)
     run("tandem-fleet", "device", "add", "--unit", call_sign, "--kind", kind, *to_hub, "--out", str(bundle))
-    run("tandem-fleet", "first-boot", "--bundle", str(bundle), "--home", str(board))
+    booted = run("tandem-fleet", "first-boot", "--bundle", str(bundle), "--home", str(board))
     bundle.unlink()
     (board / "terminal.toml").write_text(_terminal_settings(board, kind, screen_port))
-    pin = run("tandem-edge", "pin", "issue", "--staff", person.staff, "--home", str(board)).split()[-1]
-    devices = json.loads(run("tandem-fleet", "device", "list", "--json", *to_hub))
-    device = next(row["device"] for row in devices if row["call_sign"] == call_sign and row["state"] != "revoked")
+    pin = run("tandem-edge", "pin", "issue", "--staff", person.staff, "--home", str(board)).answer.split()[-1]
     secret = None
     if kind == "desk":
         secret = secrets.token_urlsafe(12)
         grant = home / "clinical.grant"
         said = run(
             *("tandem-fleet", "keys", "grant", "--home", str(fleet_home), "--passphrase-file", str(passphrase)),
-            *("--desk", device, "--staff", person.staff, *to_hub, "--out", str(grant)),
+            *("--desk", booted.answer, "--staff", person.staff, *to_hub, "--out", str(grant)),
+            *("--words", _desk_words(booted.told)),
         )
-        code = said.split()[-1]
+        code = said.answer.split()[-1]
         run("tandem-edge", "desk", "accept", str(grant), "--home", str(board), stdin=f"{code}\n{secret}\n")
         grant.unlink()
     password.unlink()
     return Station(
         call_sign=call_sign,
         kind=kind,
-        device=device,
+        device=booted.answer,
         folder=folder,
         screen=f"http://localhost:{screen_port}",
         staff=person.staff,
         pin=pin,
         passphrase=secret,
     )
+
+
+def _desk_words(told: str) -> str:
+    """The four words that the desk showed at its first boot: what the custodian there reads aloud."""
+    return next(line.rpartition(":")[2].strip() for line in told.splitlines() if "four words" in line)
 
 
 def _secret_file(path: Path) -> Path:
@@ -230,7 +234,7 @@ def _secret_file(path: Path) -> Path:
 
 def _account(hub: Path, account: str, role: str) -> Login:
     said = run("tandem-hub", "account", "add", account, "--role", role, "--home", str(hub))
-    return Login(account=account, password=said.split()[-1], role=role)
+    return Login(account=account, password=said.answer.split()[-1], role=role)
 
 
 def _terminal_settings(board: Path, kind: str, screen_port: int) -> str:

@@ -21,7 +21,7 @@ from demo.drive import Vehicle, drive_fleet, park
 from demo.errands import Errands
 from demo.fleet import CREWS, DESK, Fleet
 from demo.processes import Children, Failed
-from demo.story import STORIES, Step, StoryFailed, as_line, sign_on, summary_line
+from demo.story import STORIES, Step, StoryFailed, as_line, go_on_duty, sign_on, summary_line
 from demo.streets import Streets
 from demo.web import Browser, Unanswered
 
@@ -119,7 +119,9 @@ def _started(home: Path, city: Path | None, fresh: bool) -> Iterator[tuple[Fleet
         say("Starting six vehicles and a desk")
         children.start(*(made.terminal_process(home, station) for station in fleet.stations))
         for station in fleet.stations:
-            sign_on(Browser(station.screen), station)
+            screen = Browser(station.screen)
+            sign_on(screen, station)
+            go_on_duty(screen)
         say("Everybody has signed on")
         yield fleet, children
     except StoryFailed as wrong:

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from msgspec import Struct
+
 STOP_S_MAX = 8.0  # every program promises to stop in three
 RESTART_WAIT_S = 1.0  # what systemd would wait
 
@@ -23,12 +25,19 @@ def program(name: str) -> str:
     return str(Path(sys.executable).parent / name)
 
 
-def run(*argv: str, stdin: str | None = None) -> str:
-    """Run one of our commands to its end and answer what it printed; Failed when it did not succeed."""
+class Said(Struct, frozen=True, kw_only=True):
+    """What a command answered (standard output) and what it told the person beside it (standard error)."""
+
+    answer: str
+    told: str
+
+
+def run(*argv: str, stdin: str | None = None) -> Said:
+    """Run one of our commands to its end; Failed, with its own last words, when it did not succeed."""
     done = subprocess.run([program(argv[0]), *argv[1:]], input=stdin, capture_output=True, text=True)
     if done.returncode != 0:
         raise Failed(f"{' '.join(argv[:3])}: {_last_line(done.stderr) or 'failed without a word'}")
-    return done.stdout
+    return Said(answer=done.stdout.strip(), told=done.stderr)
 
 
 class Child:

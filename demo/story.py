@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from queue import Empty, Queue
 from threading import Thread
 
@@ -69,11 +70,17 @@ def first_call(fleet: Fleet, say: Callable[[Step], None]) -> tuple[Step, ...]:
     station, unit = _free_vehicle(fleet, console)
     screen = Browser(station.screen)
     sign_on(screen, station)
+    go_on_duty(screen)
+    _until(f"{station.call_sign} available at the console", lambda: _has_status(console, unit, "available"))
 
     gps = _until("a fix on the terminal", lambda: _fix(screen))
     teller.told("fix_read", unit=station.call_sign, age_s=gps["age_s"])
-    position = watched.position_of(unit)
-    teller.told("position_on_hub", unit=station.call_sign, lat=position["lat"], lon=position["lon"])
+    position = watched.next_position_of(unit)
+    said_at = datetime.fromisoformat(position["fix_at"])
+    fix_age_ms = round((datetime.now(UTC) - said_at).total_seconds() * 1000)
+    teller.told(
+        "position_on_hub", unit=station.call_sign, lat=position["lat"], lon=position["lon"], fix_age_ms=fix_age_ms
+    )
 
     incident = f"inc-{secrets.token_hex(6)}"
     made = console.post("/api/v1/incidents", _call_at(incident, position))
@@ -95,7 +102,7 @@ def first_call(fleet: Fleet, say: Callable[[Step], None]) -> tuple[Step, ...]:
 
     for status in ("acknowledged", "en_route", "on_scene", "contact"):
         screen.submit("/status", {"status": status, "assignment": assignment})
-        _until(f"'{status}' at the console", lambda s=status: _unit(console, unit)["status"] == s)
+        _until(f"'{status}' at the console", partial(_has_status, console, unit, status))
         teller.told(status, unit=station.call_sign)
         if status == "acknowledged" and not _assignment(console, incident, assignment)["acknowledged_ms"]:
             raise StoryFailed("the console does not say that a person acknowledged")
@@ -119,7 +126,7 @@ def first_call(fleet: Fleet, say: Callable[[Step], None]) -> tuple[Step, ...]:
 
     for status in ("clearing", "available"):
         screen.submit("/status", {"status": status, "assignment": assignment})
-        _until(f"'{status}' at the console", lambda s=status: _unit(console, unit)["status"] == s)
+        _until(f"'{status}' at the console", partial(_has_status, console, unit, status))
     console.post(f"/api/v1/incidents/{incident}/close", {"disposition": "stabilized_in_place"})
     teller.told("closed", incident=incident, disposition="stabilized_in_place")
     return tuple(teller.steps)
@@ -139,32 +146,40 @@ def sign_in(console: str, login: Login) -> Browser:
 def sign_on(screen: Browser, station: Station) -> None:
     """Sign the station's person on at its touchscreen, or open the clinical zone when they are on already."""
     _until(f"the roster of {station.call_sign} on its terminal", lambda: _state(screen)["call_sign"])
-    _state(screen)
-    screen.submit("/sign-on", {"staff": station.staff, "pin": station.pin})
+    if _state(screen)["signed_on"]:
+        screen.submit("/unlock", {"pin": station.pin})
+    else:
+        screen.submit("/sign-on", {"staff": station.staff, "pin": station.pin})
     if not _state(screen)["signed_on"]:
         raise StoryFailed(f"{station.call_sign} did not take the PIN of {station.staff}")
 
 
+def go_on_duty(screen: Browser) -> None:
+    """Press "available" when the crew has just signed on."""
+    if _state(screen)["status"] == "off_duty":
+        screen.submit("/status", {"status": "available"})
+
+
 class _Watch:
-    """Listens to the console's events from a thread of its own, and keeps the newest position of each unit."""
+    """Listens to the console's events from a thread of its own."""
 
     def __init__(self, console: Browser) -> None:
         self._events: Queue[tuple[str, Json]] = Queue(4096)  # a story of a minute is some hundred events
         Thread(target=self._listen, args=(console,), daemon=True).start()
 
-    def position_of(self, unit: str) -> Json:
+    def next_position_of(self, unit: str) -> Json:
         """The next position of `unit` that the hub announces."""
+        while not self._events.empty():
+            self._events.get_nowait()
         deadline_s = time.monotonic() + STEP_S_MAX
         while (left_s := deadline_s - time.monotonic()) > 0:
             try:
                 name, data = self._events.get(timeout=left_s)
             except Empty:
                 break
-            rows = data["positions"] if name == "positions" else data["units"] if name == "snapshot" else []
-            for row in rows:
-                position = row.get("position") if name == "snapshot" else row
-                if row["unit"] == unit and position and position.get("lat") is not None:
-                    return position
+            for row in data["positions"] if name == "positions" else []:
+                if row["unit"] == unit and row.get("lat") is not None:
+                    return row
         raise StoryFailed(f"no position of {unit} reached the console within {STEP_S_MAX:.0f} s")
 
     def _listen(self, console: Browser) -> None:
@@ -231,6 +246,10 @@ def _shown(screen: Browser, assignment: str) -> bool:
 
 def _unit(console: Browser, unit: str) -> Json:
     return next(u for u in console.json("/api/v1/snapshot")["units"] if u["unit"] == unit)
+
+
+def _has_status(console: Browser, unit: str, status: str) -> bool:
+    return bool(_unit(console, unit)["status"] == status)
 
 
 def _assignment(console: Browser, incident: str, assignment: str) -> Json:

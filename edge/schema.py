@@ -60,7 +60,8 @@ create table note (                        -- finals this terminal wrote, or a d
   device         text not null,
   certificate    blob,                     -- of the author's device, for notes that came from elsewhere
   note           blob not null,
-  kept_ms        integer not null
+  kept_ms        integer not null,
+  seq            integer                   -- of the record that carries it; null for notes that came from elsewhere
 ) strict;
 
 create table fact (                        -- small persistent truths: high-water marks, boot counter

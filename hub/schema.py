@@ -118,6 +118,7 @@ incident = Table(
     Column("lon", Float, nullable=False),
     Column("place", Text, nullable=False),
     Column("problem", Text, nullable=False),
+    Column("cautions", Text, nullable=False, default="[]"),  # JSON list of sentences about behavior
     Column("need", Text, nullable=False),  # JSON of hub.rank.Need
     Column("gate", Text, nullable=False),
     Column("state", Text, nullable=False),  # open | closed | canceled
@@ -336,4 +337,5 @@ Index("record_by_kind", record.c.kind, record.c.id)
 Index("status_history_by_unit", status_history.c.unit, status_history.c.id)
 Index("assignment_by_unit", assignment.c.unit, assignment.c.released_ms)
 Index("note_by_encounter", note.c.encounter)
+Index("act_by_assignment", act.c.assignment)
 Index("quarantine_by_device", quarantine.c.device)

@@ -13,7 +13,7 @@ from bench.receiver import Receiver
 from demo import fleet as made
 from demo.fleet import CREWS, DESK, Fleet
 from demo.processes import Children
-from demo.story import sign_in, sign_on
+from demo.story import go_on_duty, sign_in, sign_on
 from demo.web import Browser
 
 T = TypeVar("T")
@@ -35,6 +35,7 @@ class Site:
         station = self.fleet.station(call_sign)
         screen = Browser(station.screen)
         sign_on(screen, station)
+        go_on_duty(screen)
         return screen
 
     def snapshot(self) -> dict[str, list[dict[str, object]]]:

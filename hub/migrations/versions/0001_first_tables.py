@@ -84,6 +84,7 @@ def upgrade() -> None:
         sa.Column("lon", sa.Float(), nullable=False),
         sa.Column("place", sa.Text(), nullable=False),
         sa.Column("problem", sa.Text(), nullable=False),
+        sa.Column("cautions", sa.Text(), nullable=False),
         sa.Column("need", sa.Text(), nullable=False),
         sa.Column("gate", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
@@ -332,6 +333,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
     )
+    with op.batch_alter_table("act", schema=None) as batch_op:
+        batch_op.create_index("act_by_assignment", ["assignment"], unique=False)
+
     op.create_table(
         "bundle",
         sa.Column("tid", sa.LargeBinary(), nullable=False),

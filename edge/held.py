@@ -1,0 +1,55 @@
+"""The desired state this terminal holds: of each section the newest version, as the hub signed and sealed it.
+
+The row is its own high-water mark: it only ever gives way to a higher version, across restarts too, so that whoever
+runs the broker can delay a snapshot and cannot bring back an old one.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec import Struct
+from sqlite_utils import Database
+
+from wire import signature
+from wire.codec import decode
+from wire.state import Snapshot, Version, unseal
+
+T = TypeVar("T")
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    """A section without its content. `held_ms`: when this terminal committed it, by its own wall clock."""
+
+    version: Version
+    held_ms: int
+
+
+def about(db: Database, section: str) -> Held | None:
+    """Which version of `section` is held, and since when; None when the hub has not sent it yet."""
+    row: tuple[int, int, int] | None = db.execute(
+        "select epoch, n, held_ms from held where section = ?", [section]
+    ).fetchone()
+    return None if row is None else Held(version=Version(epoch=row[0], n=row[1]), held_ms=row[2])
+
+
+def content(db: Database, kem: ec.EllipticCurvePrivateKey, section: str, kind: type[T]) -> T | None:
+    """`section` opened in memory; None when the hub has not sent it yet; Malformed when this is not its `kind`."""
+    row: tuple[bytes] | None = db.execute("select snapshot from held where section = ?", [section]).fetchone()
+    if row is None:
+        return None
+    # Verified when it was kept; whoever can write this file can also change the program that would verify again.
+    return decode(unseal(decode(signature.payload_of(row[0]), Snapshot), kem), kind)
+
+
+def keep(db: Database, section: str, version: Version, data: bytes, now_ms: int) -> bool:
+    """Whether `data`, a verified snapshot of `version`, was newer than what was held and took its place."""
+    before = about(db, section)
+    if before is not None and version <= before.version:
+        return False
+    db.execute(
+        "insert or replace into held (section, epoch, n, snapshot, held_ms) values (?, ?, ?, ?, ?)",
+        [section, version.epoch, version.n, data, now_ms],
+    )
+    return True

@@ -1,0 +1,382 @@
+"""`tandem-edge`: one terminal, put together, started, watched, and stopped in reverse."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import random
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from threading import Event, Thread
+from types import FrameType
+
+import click
+import sdnotify
+import structlog
+from cheroot import wsgi
+from msgspec import Struct
+from sqlite_utils import Database
+
+from edge import clock, desk, downlink, held, identity, schema, settings, store, uplink, vault
+from edge.clock import Clock
+from edge.downlink import Desk, Downlink
+from edge.errors import Refused
+from edge.identity import Identity
+from edge.link import Link, TlsFiles
+from edge.outbox import LEDGER, TRAIL, Signer
+from edge.policy import Cadence
+from edge.settings import ReceiverSettings, Settings, SettingsError
+from edge.store import Store
+from edge.tracker import DESK, GpsState, Tracker
+from edge.trail import TrailKeeper
+from edge.uplink import LiveSlot, Uplink
+from firmware_bridge import serial_port
+from wire.codec import Malformed
+from wire.state import TerminalSettings
+from wire.topics import Section
+
+LEDGER_FILE = "ledger.db"
+TRAIL_FILE = "trail.db"
+SCREEN_THREADS = 4  # one page, its refreshes, and a second window; nobody else can reach it
+BEAT_S = 5.0
+JOIN_S = 1.0  # three pipes may be in the middle of something; all of them together stay below three seconds
+PASSPHRASE_LINES = 2
+
+log = structlog.get_logger()
+
+
+class Misuse(click.ClickException):
+    """One sentence that says what to do; exit code 2."""
+
+    exit_code = 2
+
+    def show(self, file: object = None) -> None:
+        click.echo(self.message, err=True)
+
+
+_home = click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="The terminal's folder: settings, identity, databases.",
+)
+
+
+@click.group()
+def cli() -> None:
+    """The terminal in a vehicle or on a clinician's desk."""
+
+
+@cli.command()
+@_home
+def run(home: Path) -> None:
+    """Run the terminal until SIGTERM or Ctrl-C."""
+    ended = _Ended()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ended.by_signal)
+    threading.excepthook = ended.by_thread
+    os.umask(0o077)
+    _log_to_stderr()
+    try:
+        _run(home, ended)
+    except SettingsError as wrong:
+        raise Misuse(str(wrong)) from None
+    if ended.why:
+        click.echo(f"The terminal ends because {ended.why}.", err=True)
+        sys.exit(1)
+
+
+@cli.group()
+def pin() -> None:
+    """PINs of the people who sign on here."""
+
+
+@pin.command()
+@_home
+@click.option("--staff", required=True, help="The person's id.")
+@click.option("--replace", is_flag=True, help="Give up their drafts on this terminal: nobody can read them after.")
+def issue(home: Path, staff: str, replace: bool) -> None:
+    """Make a PIN for STAFF on this terminal and print it, once."""
+    try:
+        click.echo(vault.issue(home, staff, replace))
+    except vault.SlotTaken as taken:
+        raise Misuse(f"{taken}. Say --replace if that is meant.") from None
+    except (Malformed, SettingsError, OSError) as wrong:
+        raise Misuse(str(wrong)) from None
+
+
+@cli.group(name="desk")
+def desk_commands() -> None:
+    """What only a clinician's desk does."""
+
+
+@desk_commands.command()
+@_home
+@click.argument("grant", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--replace", is_flag=True, help="Give up the keys of earlier epochs; their passphrase is lost.")
+def accept(home: Path, grant: Path, replace: bool) -> None:
+    """Take the clinical key in the file GRANT: asks for the code that was said aloud, then for a passphrase."""
+    code, passphrase = _two_secrets()
+    try:
+        granted = desk.accept(home, identity.load(home), grant.read_bytes(), code, passphrase, replace)
+    except (Refused, SettingsError, OSError) as wrong:
+        raise Misuse(str(wrong)) from None
+    click.echo(f"The clinical key of epoch {granted.epoch} is on this desk, for {granted.staff}.")
+
+
+def _two_secrets() -> tuple[str, str]:
+    if sys.stdin.isatty():
+        code = click.prompt("Code", hide_input=True, type=str)
+        return code, click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, type=str)
+    lines = [sys.stdin.readline().rstrip("\n") for _ in range(PASSPHRASE_LINES)]
+    if not all(lines):
+        raise Misuse("Give the code on the first line and the passphrase on the second.")
+    return lines[0], lines[1]
+
+
+class _Ended:
+    """Whether the terminal shall end, and why it did if nobody asked it to."""
+
+    def __init__(self) -> None:
+        self.event = Event()
+        self.why = ""
+
+    def by_signal(self, number: int, frame: FrameType | None) -> None:
+        self.event.set()
+
+    def by_thread(self, args: threading.ExceptHookArgs) -> None:
+        """A pipe that breaks takes the terminal with it: it starts again whole, and what was saved is still owed."""
+        name = args.thread.name if args.thread else "a thread"
+        if not self.event.is_set():
+            log.error("thread_died", thread=name, exc_info=(args.exc_type, args.exc_value, args.exc_traceback))
+        self.because(f"its part '{name}' failed: {args.exc_type.__name__}")
+
+    def because(self, why: str) -> None:
+        """The first reason counts; what follows it is only the fall."""
+        if not self.event.is_set():
+            self.why = why
+        self.event.set()
+
+
+class _Part(Struct, frozen=True):
+    """A running thread and how to ask it to end."""
+
+    thread: Thread
+    stop: Callable[[], None]
+
+
+class _Stores(Struct, frozen=True):
+    ledger: Store
+    trail: Store | None
+
+    @property
+    def by_name(self) -> dict[str, Store]:
+        """Those sent first coming first."""
+        return {LEDGER: self.ledger} | ({TRAIL: self.trail} if self.trail else {})
+
+    def close(self) -> None:
+        for opened in self.by_name.values():
+            if opened.is_alive:
+                opened.close()
+
+
+def _run(home: Path, ended: _Ended) -> None:
+    if not home.is_dir():
+        raise SettingsError(f"{home} is not a folder: name the terminal's folder with --home.")
+    chosen, who = settings.load(home), identity.load(home)
+    if who.kind == "desk" and chosen.receiver is not None:
+        raise SettingsError(
+            f"{home / settings.SETTINGS_FILE} names a receiver, and a desk has none: remove [receiver]."
+        )
+    store.lock_home(home)
+    stores = _open_stores(home, who, ended)
+    parts: list[_Part] = []
+    try:
+        _start(parts, home, chosen, who, stores, ended)
+        _watch(parts, stores, ended)
+    finally:
+        ended.event.set()
+        for part in reversed(parts):
+            part.stop()
+        for part in reversed(parts):
+            part.thread.join(JOIN_S)
+        stores.close()
+
+
+def _open_stores(home: Path, who: Identity, ended: _Ended) -> _Stores:
+    ledger = Store(home / LEDGER_FILE, schema.LEDGER, died=ended.because)
+    trail = Store(home / TRAIL_FILE, schema.TRAIL, died=ended.because) if who.kind == "vehicle" else None
+    return _Stores(ledger, trail)
+
+
+def _start(parts: list[_Part], home: Path, chosen: Settings, who: Identity, stores: _Stores, ended: _Ended) -> None:
+    """Everything in the order in which it is needed; `parts` grows by what runs, so that a failure stops just that."""
+    now = Clock(clock.boot_id())
+    signer = Signer(who.device, who.key)
+    chance = random.SystemRandom()  # two boards of one batch must not choose the same moments
+
+    software = _software()
+    notices, heard = uplink.inbox(), downlink.inbox()
+    broker = Link(
+        who.device,
+        who.admission.broker,
+        TlsFiles(chain=who.chain_path, key=who.key_path, root=who.root_path),
+        next_session=lambda: stores.ledger.do(_next_session),
+        farewell=lambda session: uplink.farewell(signer, now, software, session),
+        noticed=notices.put,
+        heard=heard.put,
+        chance=chance,
+    )
+    live = LiveSlot(signer, now, broker.publish)
+    up = Uplink(notices, stores.by_name, signer, now, broker.publish, live, software=software, chance=chance)
+    down = Downlink(
+        heard,
+        stores.by_name,
+        who,
+        signer,
+        now,
+        hub_said=up.hub_said,
+        spread=broker.spread,
+        settings=lambda said: live.cadence(_cadence(said)),
+        wake=up.wake,
+        refused=up.refused,
+        desk=_desk(who),
+    )
+    said = stores.ledger.do(lambda db: held.content(db, who.kem, Section.SETTINGS, TerminalSettings))
+    if said is not None:
+        live.cadence(_cadence(said))
+
+    _add(parts, "live", live.run, live.stop)
+    _add(parts, "uplink", up.run, up.stop)
+    _add(parts, "downlink", down.run, down.stop)
+    gps_state = _start_tracker(parts, chosen.receiver, stores, signer, now, live, up)
+    _add(parts, "link", broker.run, broker.stop)
+    _start_screen(parts, chosen, home, who, stores, signer, now, up, gps_state)
+
+
+def _start_tracker(
+    parts: list[_Part],
+    receiver: ReceiverSettings | None,
+    stores: _Stores,
+    signer: Signer,
+    now: Clock,
+    live: LiveSlot,
+    up: Uplink,
+) -> Callable[[], GpsState]:
+    if stores.trail is None:
+        return lambda: DESK
+    if receiver is None:
+        live.offer(None, now.mono_s())  # the hub shall know that it will not hear where this unit is
+        return lambda: GpsState(word="no receiver")
+    stop = Event()
+    tracker = Tracker(now, TrailKeeper(stores.trail, signer, now), live.offer, up.wake)
+    port = serial_port.Receiver(serial_port.ReceiverSettings(port=receiver.port, baud=receiver.baud))
+    _add(parts, "tracker", lambda: tracker.run(port.readings(stop)), stop.set)
+    return tracker.state
+
+
+def _start_screen(
+    parts: list[_Part],
+    chosen: Settings,
+    home: Path,
+    who: Identity,
+    stores: _Stores,
+    signer: Signer,
+    now: Clock,
+    up: Uplink,
+    gps_state: Callable[[], GpsState],
+) -> None:
+    # Flask costs 0.3 s and 30 MB: the receiver is being read by now.
+    screen = importlib.import_module("edge.screen.app")
+    app = screen.create_screen(
+        screen.ScreenParts(
+            identity=who,
+            store=stores.ledger,
+            signer=signer,
+            clock=now,
+            home=home,
+            link_state=up.state,
+            gps_state=gps_state,
+            wake=up.wake,
+        )
+    )
+    host, port = chosen.screen.host, chosen.screen.port
+    server = wsgi.Server((host, port), app, numthreads=SCREEN_THREADS, shutdown_timeout=1)
+    try:
+        server.prepare()
+    except OSError as wrong:
+        raise SettingsError(
+            f"the screen cannot listen on {host}:{port} ({_short(wrong)}): free the port or choose another one in "
+            f"{home / settings.SETTINGS_FILE}."
+        ) from None
+    _add(parts, "screen", server.serve, server.stop)
+    click.echo(f"ready screen=http://{f'[{host}]' if ':' in host else host}:{port}")
+    sys.stdout.flush()
+
+
+def _watch(parts: list[_Part], stores: _Stores, ended: _Ended) -> None:
+    """Until the end; the watchdog of systemd is fed while everything lives."""
+    systemd = sdnotify.SystemdNotifier()
+    systemd.notify("READY=1")
+    while True:
+        dead = [part.thread.name for part in parts if not part.thread.is_alive()]
+        dead += [name for name, opened in stores.by_name.items() if not opened.is_alive]
+        if dead:
+            ended.because(f"its part '{dead[0]}' has stopped")
+        else:
+            systemd.notify("WATCHDOG=1")
+        if ended.event.wait(BEAT_S):
+            systemd.notify("STOPPING=1")
+            return
+
+
+def _add(parts: list[_Part], name: str, work: Callable[[], None], stop: Callable[[], None]) -> None:
+    thread = Thread(target=work, name=name, daemon=True)  # daemon: a pipe that hangs must not keep the process
+    thread.start()
+    parts.append(_Part(thread, stop))
+
+
+def _desk(who: Identity) -> Desk | None:
+    if who.kind != "desk":
+        return None
+    return Desk(keep=lambda db, delivery: desk.keep(db, who, delivery), wanted=desk.wanted)
+
+
+def _cadence(said: TerminalSettings) -> Cadence:
+    return Cadence(drift_m_max=said.drift_m_max, report_s_max=said.report_s_max)
+
+
+def _next_session(db: Database) -> int:
+    """Counts connections for as long as the ledger lives, so that no two of one boot are ever the same."""
+    row: tuple[int] = db.execute(
+        "insert into fact (name, value) values ('session', 1)"
+        " on conflict (name) do update set value = value + 1 returning value"
+    ).fetchone()
+    return row[0]
+
+
+def _software() -> str:
+    try:
+        return version("tandem-mdt")
+    except PackageNotFoundError:
+        return "unpackaged"
+
+
+def _short(wrong: OSError) -> str:
+    return wrong.strerror or str(wrong)
+
+
+def _log_to_stderr() -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

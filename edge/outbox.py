@@ -1,0 +1,172 @@
+"""What the terminal still owes the hub: records, in order, each kept until the hub's receipt and 72 hours beyond.
+
+Every function runs inside the caller's transaction, so that a thing and the record of it are saved both or neither.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec import Struct
+from sqlite_utils import Database
+
+from wire.codec import encode
+from wire.ids import ID_BYTES
+from wire.live import LogRange
+from wire.records import VERSION, Receipt, Record, sign_record
+from wire.stamp import Stamp
+
+LEDGER = "ledger"  # emergency, notes, statuses, audit: never dropped
+TRAIL = "trail"  # where the vehicle was: thinned when the disk is full
+
+KEPT_MS = 72 * 3600 * 1000  # a hub restored from a backup of the day before yesterday gets everything again
+SWEEP_RECORDS = 64  # a delete this small is one short transaction; nobody waits behind it
+
+
+class Signer(Struct, frozen=True):
+    """In whose name records are made."""
+
+    device: str
+    key: ec.EllipticCurvePrivateKey
+
+
+class Numbers(Struct, frozen=True, kw_only=True):
+    """Where a log stands. What is owed is `lowest_owed` … `next` - 1; the hub has said it holds 1 … `through`."""
+
+    log_id: bytes
+    lowest_held: int
+    lowest_owed: int
+    next: int
+    through: int
+    hub_epoch: int
+
+    @property
+    def unsent(self) -> int:
+        """How many records the hub has not said it holds."""
+        return self.next - self.lowest_owed
+
+    def range(self, name: str) -> LogRange:
+        """The same for a birth."""
+        return LogRange(
+            log_id=self.log_id,
+            name=name,
+            lowest_held=self.lowest_held,
+            lowest_owed=self.lowest_owed,
+            next=self.next,
+        )
+
+
+class Owed(Struct, frozen=True, kw_only=True):
+    """One record, as it goes on the wire."""
+
+    seq: int
+    data: bytes
+
+
+def append(db: Database, signer: Signer, stamp: Stamp, kind: str, body: Struct | bytes) -> int:
+    """The number under which a new record is owed from now on. `body`: a fact of `wire.facts`, or MessagePack bytes."""
+    log_id, seq = _take_number(db)
+    record = Record(
+        v=VERSION,
+        device=signer.device,
+        log_id=log_id,
+        seq=seq,
+        kind=str(kind),
+        stamp=stamp,
+        body=body if isinstance(body, bytes) else encode(body),
+    )
+    db.execute(
+        "insert into record (seq, kind, data, stored_ms) values (?, ?, ?, ?)",
+        [seq, str(kind), sign_record(record, signer.key), stamp.wall_ms or 0],
+    )
+    return seq
+
+
+def numbers(db: Database) -> Numbers:
+    """Where the log of this file stands."""
+    log_id, upcoming, through, epoch = _log(db)
+    row: tuple[int | None] = db.execute("select min(seq) from record").fetchone()
+    lowest_held = upcoming if row[0] is None else row[0]
+    return Numbers(
+        log_id=log_id,
+        lowest_held=lowest_held,
+        lowest_owed=max(through + 1, lowest_held),
+        next=upcoming,
+        through=through,
+        hub_epoch=epoch,
+    )
+
+
+def read(db: Database, first: int, records_max: int, bytes_max: int) -> tuple[Owed, ...]:
+    """The records from `first` on, at least one if there is one, at most `records_max` and `bytes_max`."""
+    found: list[Owed] = []
+    size = 0
+    rows: list[tuple[int, bytes]] = db.execute(
+        "select seq, data from record where seq >= ? order by seq limit ?", [first, records_max]
+    ).fetchall()
+    for seq, data in rows:
+        size += len(data)
+        if found and size > bytes_max:
+            break
+        found.append(Owed(seq=seq, data=data))
+    return tuple(found)
+
+
+def stored_ms(db: Database, seq: int) -> int | None:
+    """When record `seq` was stored, by the wall clock; None when it is not held or the clock was not set then."""
+    row: tuple[int] | None = db.execute("select stored_ms from record where seq = ?", [seq]).fetchone()
+    return None if row is None or row[0] == 0 else row[0]
+
+
+def take_receipt(db: Database, receipt: Receipt, now_ms: int) -> bool:
+    """Whether `receipt`, which was verified, moved anything.
+
+    One that is older than what we know, of another log, or for numbers that were never given is ignored. A lower one
+    under a higher epoch means that the hub was restored: what it lost and we still hold is owed again.
+    """
+    log_id, upcoming, through, epoch = _log(db)
+    if receipt.log_id != log_id or receipt.through >= upcoming or receipt.epoch < epoch:
+        return False
+    if receipt.epoch == epoch and receipt.through <= through:
+        return False
+    db.execute("update log set through = ?, hub_epoch = ?", [receipt.through, receipt.epoch])
+    if receipt.through < through:
+        db.execute("update record set receipted_ms = null where seq > ?", [receipt.through])
+    else:
+        db.execute("update record set receipted_ms = ? where seq > ? and seq <= ?", [now_ms, through, receipt.through])
+    return True
+
+
+def sweep(db: Database, now_ms: int) -> int:
+    """How many records were let go: the oldest few, if the hub's receipt has covered them for 72 hours.
+
+    A receipt that seems to come from the future was stamped by a clock that has been corrected since: it counts from
+    now, because keeping longer is safe and letting go early is not.
+    """
+    bound: tuple[int, int] = db.execute(
+        "select coalesce(min(seq), 0) + ?, (select through from log) from record", [SWEEP_RECORDS]
+    ).fetchone()
+    db.execute(
+        "update record set receipted_ms = ? where seq < ? and seq <= ? and receipted_ms > ?",
+        [now_ms, *bound, now_ms],
+    )
+    return db.execute(
+        "delete from record where seq < ? and seq <= ? and receipted_ms <= ?", [*bound, now_ms - KEPT_MS]
+    ).rowcount
+
+
+def _take_number(db: Database) -> tuple[bytes, int]:
+    log_id, seq, _, _ = _log(db)
+    db.execute("update log set next = ?", [seq + 1])
+    return log_id, seq
+
+
+def _log(db: Database) -> tuple[bytes, int, int, int]:
+    """The file's one log; minted by whoever asks first, in the transaction of the first number."""
+    row: tuple[bytes, int, int, int] | None = db.execute("select log_id, next, through, hub_epoch from log").fetchone()
+    if row is not None:
+        return row
+    minted = secrets.token_bytes(ID_BYTES)
+    db.execute("insert into log (one, log_id, next, through, hub_epoch) values (1, ?, 1, 0, 0)", [minted])
+    return minted, 1, 0, 0

@@ -1,0 +1,112 @@
+"""Puts the screen together: guard, pages of the crew, pages of the clinical zone, pages of a desk, errors in plain words."""
+
+from __future__ import annotations
+
+import sqlite3
+import traceback
+
+import structlog
+from flask import Flask, Response, jsonify, make_response, redirect, render_template, request, url_for
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from edge.errors import Refused
+from edge.screen import guard, words
+from edge.screen.clinical import clinical_views
+from edge.screen.crew import crew_views
+from edge.screen.desk_pages import desk_views
+from edge.screen.picture import Cab, ScreenParts
+from edge.store import StoreGone
+from wire.codec import Malformed
+from wire.incident import DISPOSITIONS
+from wire.status import LABEL
+
+__all__ = ["ScreenParts", "create_screen"]
+
+_STATUS_CODE = {"host": 421, "origin": 403, "stale": 403, "locked": 401, "no_draft": 404, "no_note": 404}
+_log = structlog.get_logger()
+
+
+def create_screen(parts: ScreenParts) -> Flask:
+    """The screen of one terminal, as a WSGI application."""
+    app = Flask("edge.screen")
+    app.config["MAX_CONTENT_LENGTH"] = guard.BODY_BYTES_MAX
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.globals.update(
+        at=words.day_and_clock,
+        clock=words.clock,
+        clock_s=words.clock_s,
+        dispositions={code: label for code, (label, _) in DISPOSITIONS.items()},
+        labels=LABEL,
+        session=guard.session,
+        theme=lambda: theme(parts.identity.device),
+    )
+    cab = Cab(parts)
+    guard.install(app, parts.identity.device)
+    app.register_blueprint(crew_views(cab))
+    if parts.identity.kind == "desk":
+        app.register_blueprint(desk_views(cab))
+    else:
+        app.register_blueprint(clinical_views(cab))
+    _install_errors(app)
+    return app
+
+
+def theme(device: str) -> str:
+    """The remembered theme of this terminal's browser: "day", "night", or "" to follow the system."""
+    word = request.cookies.get(f"tandem_theme_{device}", "")
+    return word if word in ("day", "night") else ""
+
+
+def _install_errors(app: Flask) -> None:
+    @app.errorhandler(Refused)
+    def refused(wrong: Refused) -> Response:
+        return _answer(_STATUS_CODE.get(wrong.code, 409), wrong.code, wrong.sentence)
+
+    @app.errorhandler(Malformed)
+    def malformed(wrong: Malformed) -> Response:
+        return _answer(400, "malformed", f"That cannot be read: {wrong}.")
+
+    @app.errorhandler(RequestEntityTooLarge)
+    def too_large(wrong: RequestEntityTooLarge) -> Response:
+        return _answer(413, "too_long", "That is too long for one note. Shorten it, or begin a second note.")
+
+    @app.errorhandler(HTTPException)
+    def http(wrong: HTTPException) -> Response:
+        return _answer(wrong.code or 500, "http", wrong.description or "That page does not exist.")
+
+    @app.errorhandler(StoreGone)
+    @app.errorhandler(sqlite3.Error)
+    def not_saved(wrong: Exception) -> Response:
+        _log.error("screen_not_saved", endpoint=request.endpoint, error=type(wrong).__name__)
+        is_full = getattr(wrong, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
+        why = "the disk is full" if is_full else "the terminal cannot write to its disk"
+        return _answer(503, "not_saved", f"Not saved: {why}. Use the radio, and tell the fleet tech.")
+
+    @app.errorhandler(Exception)
+    def unexpected(wrong: Exception) -> Response:
+        # Only the kind of the error: its text may hold what a person typed.
+        _log.error("screen_failed", endpoint=request.endpoint, error=type(wrong).__name__, where=_where(wrong))
+        return _answer(500, "failed", "The terminal could not do that. Try again; if it stays, tell the fleet tech.")
+
+
+def _answer(code: int, word: str, sentence: str) -> Response:
+    if request.path.startswith("/api/") or guard.CSRF_HEADER in request.headers or not _wants_page():
+        response = jsonify(code=word, message=sentence)
+        response.status_code = code
+        return response
+    if word == "locked":
+        came_from = request.path if request.method == "GET" else url_for("crew.main")
+        return make_response(redirect(url_for("crew.unlock_page", then=came_from), 303))
+    if request.method == "POST" and word not in ("host", "origin"):
+        guard.session().say(sentence)
+        return make_response(redirect(url_for("crew.main"), 303))
+    return make_response(render_template("message.html", sentence=sentence), code)
+
+
+def _wants_page() -> bool:
+    return request.accept_mimetypes.best_match(["text/html", "application/json"]) == "text/html"
+
+
+def _where(wrong: Exception) -> str:
+    frames = traceback.extract_tb(wrong.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"

@@ -1,0 +1,124 @@
+"""What the strip and the cards say, as words and shapes: pure, so that every sentence a crew reads is tested.
+
+A color is never the only carrier: each state has its own words and its own shape.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from edge.tracker import GpsState
+from edge.uplink import LinkState
+from wire.incident import Gate
+from wire.state import Assignment
+from wire.status import Status
+
+SENDING_MS_MAX = 5_000  # younger than this a record is on its way, not stuck
+
+VERB: dict[Status, str] = {Status.ACKNOWLEDGED: "Acknowledge"}  # what the button says where the label is not a deed
+
+
+class Words(Struct, frozen=True, kw_only=True):
+    """`shape` names an icon; `head` is read at a glance, `detail` on a second look; `mood`: "good", "wait" or "bad"."""
+
+    shape: str
+    head: str
+    detail: str
+    mood: str
+
+
+def age(ms: int) -> str:
+    """A span of time as a crew says it: never more than two units, never rounded up."""
+    seconds = max(0, ms) // 1000
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes = seconds // 60
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def clock(ms: int) -> str:
+    """Hours and minutes of the board's own time zone."""
+    return f"{datetime.fromtimestamp(ms / 1000):%H:%M}"
+
+
+def clock_s(ms: int) -> str:
+    """With seconds: where a person wants to know that something just happened."""
+    return f"{datetime.fromtimestamp(ms / 1000):%H:%M:%S}"
+
+
+def day_and_clock(ms: int, now_ms: int) -> str:
+    """The time, with the day unless it is today."""
+    at, now = datetime.fromtimestamp(ms / 1000), datetime.fromtimestamp(now_ms / 1000)
+    return f"{at:%H:%M}" if at.date() == now.date() else f"{at:%a} {at.day} {at:%b %H:%M}"
+
+
+def link(state: LinkState, now_ms: int) -> Words:
+    """Whether the hub hears us, and what it does not have yet."""
+    owed = _owed(state, now_ms)
+    if state.link != "up":
+        return Words(shape="link-down", head="No link", detail=owed or "all received", mood="bad")
+    if not state.hub:
+        return Words(shape="link-down", head="Hub away", detail=owed or "all received", mood="bad")
+    if not state.unsent:
+        return Words(shape="link-up", head="Link up", detail="all received", mood="good")
+    if state.oldest_ms is None or now_ms - state.oldest_ms < SENDING_MS_MAX:
+        return Words(shape="link-up", head="Link up", detail=f"sending {state.unsent}", mood="good")
+    return Words(
+        shape="link-wait", head=f"{state.unsent} unsent", detail=f"oldest {age(now_ms - state.oldest_ms)}", mood="wait"
+    )
+
+
+def gps(state: GpsState) -> Words | None:
+    """What the receiver says; None at a desk, which has none."""
+    if state.word == "none":
+        return None
+    if state.word == "fix":
+        count = "" if state.satellites is None else f"{state.satellites} satellites"
+        return Words(shape="gps-fix", head="GPS fix", detail=count, mood="good")
+    old = "" if state.age_s is None else f"last {age(int(state.age_s * 1000))} ago"
+    if state.word == "no fix":
+        return Words(shape="gps-none", head="No GPS fix", detail=old, mood="wait")
+    if state.word == "silent":
+        return Words(shape="gps-none", head="GPS silent", detail=old, mood="bad")
+    return Words(shape="gps-none", head="No receiver", detail="position unknown", mood="bad")
+
+
+def gate(assignment: Assignment) -> Words:
+    """Whether to walk up: what an unarmed crew has to read before anything else."""
+    if assignment.gate == Gate.SECURE:
+        return Words(shape="gate-secure", head="Scene secure", detail="", mood="good")
+    if assignment.gate == Gate.STAGED:
+        return Words(shape="gate-stop", head="Wait at a distance", detail="scene not called secure", mood="bad")
+    return Words(shape="gate-unknown", head="Scene not checked", detail="ask before you walk up", mood="wait")
+
+
+def freshness(state: LinkState, held_ms: int | None, now_ms: int) -> Words:
+    """How old what is shown may be. With the link up the hub's last word is its newest, however long ago it was."""
+    if held_ms is None:
+        return Words(shape="clock", head="Nothing from dispatch yet", detail="", mood="wait")
+    since = day_and_clock(held_ms, now_ms)
+    if state.link == "up" and state.hub:
+        return Words(shape="clock", head=f"From dispatch {since}", detail=f"{age(now_ms - held_ms)} ago", mood="good")
+    head = f"Last word from dispatch {since}, {age(now_ms - held_ms)} ago"
+    return Words(shape="clock", head=head, detail="may have changed", mood="bad")
+
+
+def verb(status: Status, label: str) -> str:
+    """What the button that sets `status` says."""
+    return VERB.get(status, label)
+
+
+def _owed(state: LinkState, now_ms: int) -> str:
+    if not state.unsent:
+        return ""
+    if state.oldest_ms is None:
+        return f"{state.unsent} unsent"
+    return f"{state.unsent} unsent, oldest {age(now_ms - state.oldest_ms)}"

@@ -1,0 +1,64 @@
+"""What this board's owner decides, once, in `terminal.toml`: where the receiver is and where the screen listens.
+
+Parsed whole at the start; a key that is not known is refused, because a misspelled one would silently do nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+SETTINGS_FILE = "terminal.toml"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class SettingsError(Exception):
+    """The terminal cannot start as it is set up. One sentence that says what to do."""
+
+
+class ReceiverSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The satellite receiver: `port` best as /dev/serial/by-id/…"""
+
+    port: str
+    baud: int = 9600
+
+    def __post_init__(self) -> None:
+        if not self.port:
+            raise ValueError("receiver.port is empty")
+        if self.baud < 300:
+            raise ValueError(f"receiver.baud {self.baud} is not a speed of a serial port")
+
+
+class ScreenSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the touchscreen's pages are served: to this board and to nobody else."""
+
+    host: str = "127.0.0.1"
+    port: int = 8101
+
+    def __post_init__(self) -> None:
+        if self.host not in LOOPBACK:
+            raise ValueError(f"screen.host {self.host} is not loopback; use 127.0.0.1")
+        if not 1 <= self.port <= 65535:
+            raise ValueError(f"screen.port {self.port} is not between 1 and 65535")
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All of `terminal.toml`. A desk has no `receiver`; neither has a vehicle whose receiver is not fitted yet."""
+
+    screen: ScreenSettings = ScreenSettings()
+    receiver: ReceiverSettings | None = None
+
+
+def load(home: Path) -> Settings:
+    """The settings in `home`; SettingsError when there are none or they are wrong."""
+    path = home / SETTINGS_FILE
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=Settings)
+    except FileNotFoundError:
+        raise SettingsError(f"{path} is missing: make it, or name the terminal's folder with --home.") from None
+    except OSError as wrong:
+        raise SettingsError(f"{path} cannot be read: {wrong.strerror}.") from None
+    except (msgspec.DecodeError, ValueError) as wrong:
+        raise SettingsError(f"{path} is wrong: {wrong}. Correct it and start again.") from None

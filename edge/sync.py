@@ -1,0 +1,183 @@
+"""When which record may be sent. No clock, no chance, no socket and no SQL of its own: everything comes as an argument.
+
+The broker is a lossy relay: its acknowledgement only frees a place in the window. A record is owed until the hub's
+receipt covers it, and what is owed goes again, from the lowest, when receipts stop coming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from msgspec import Struct
+
+WINDOW_RECORDS = 16
+WINDOW_BYTES = 64 * 1024  # a record may begin while less is open, so a large one passes the bound by itself
+AHEAD_RECORDS = 256  # beyond the receipt: what a hub that hangs can make the broker hold of one log
+RESEND_S = 30.0
+RESEND_S_MAX = 600.0
+RESEND_S_MIN = 1.0
+REFUSED_PAUSE_S = 60.0
+NO_SUBSCRIBER = 0x10  # the broker took it and had nobody to give it to
+REFUSED = 0x80
+
+
+class Want(Struct, frozen=True, kw_only=True):
+    """Send records of `log` from `first` on, at most this many."""
+
+    log: str
+    first: int
+    records_max: int
+    bytes_max: int
+
+
+class HubSaid(Struct, frozen=True):
+    """The hub's verified word on whether it listens, and in which of its lives."""
+
+    is_here: bool
+    epoch: int
+
+
+class _Log:
+    def __init__(self) -> None:
+        self.lowest_owed = 1
+        self.next = 1
+        self.cursor = 1  # the next to send; everything owed below it has been sent and not receipted
+        self.tries = 0
+        self.resend_s: float | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.cursor > self.lowest_owed
+
+    def rewind(self) -> None:
+        self.cursor = self.lowest_owed
+        self.resend_s = None
+
+
+class Sync:
+    """The sending of one terminal's logs, the first of `logs` before the next wherever both have something to send."""
+
+    def __init__(self, logs: Sequence[str], chance: Random) -> None:
+        self._logs = {name: _Log() for name in logs}
+        self._chance = chance
+        self._open: dict[tuple[str, int], int] = {}  # sent and not acknowledged by the broker, with its size
+        self._is_connected = False
+        self._is_hub_here = False
+        self._is_born = False
+        self._refused: int | None = None
+        self._paused_until_s: float | None = None
+
+    @property
+    def is_birth_due(self) -> bool:
+        """Whether a birth must go out before anything else."""
+        return self._is_connected and not self._is_born
+
+    @property
+    def is_flowing(self) -> bool:
+        """Whether what is sent now would reach a hub that listens."""
+        return self._is_connected and self._is_born and self._is_hub_here
+
+    @property
+    def refused(self) -> int | None:
+        """The broker's reason for refusing records, while sending is paused for it."""
+        return self._refused
+
+    def gone(self) -> None:
+        """There is no connection, or a new one: whatever an old one had open is forgotten, it may have been lost."""
+        self._open.clear()
+        self._is_connected = self._is_hub_here = self._is_born = False
+        self._rewind()
+        self._resume()
+
+    def connected(self) -> None:
+        """The connection has its subscription."""
+        self._is_connected = True
+
+    def born(self) -> None:
+        """The birth has been sent."""
+        self._is_born = True
+
+    def hub(self, is_here: bool, is_new: bool) -> None:
+        """The hub has said whether it listens; `is_new` when it is another life of it than the one we were born to.
+
+        It comes back with whatever it had stored before, so sending begins again at the lowest owed.
+        """
+        came_back = is_here and (is_new or not self._is_hub_here)
+        self._is_hub_here = is_here
+        if came_back and is_new:
+            self._is_born = False
+        if came_back or not is_here:
+            self._rewind()
+        if is_here:
+            self._resume()
+
+    def log_at(self, log: str, lowest_owed: int, upcoming: int, now_s: float) -> None:
+        """`log` was read: from where it is owed, and the number the next record will take."""
+        state = self._logs[log]
+        before, state.lowest_owed, state.next = state.lowest_owed, lowest_owed, upcoming
+        if lowest_owed < before:  # the hub was restored: what it lost is owed again
+            state.tries = 0
+            state.rewind()
+        elif lowest_owed > before:
+            state.tries = 0
+            state.cursor = max(state.cursor, lowest_owed)
+            state.resend_s = now_s + RESEND_S if state.is_waiting else None
+
+    def want(self) -> Want | None:
+        """What to send next; None when there is nothing, or it may not be sent now."""
+        records = WINDOW_RECORDS - len(self._open)
+        size = WINDOW_BYTES - sum(self._open.values())
+        if not self.is_flowing or self._paused_until_s is not None or records <= 0 or size <= 0:
+            return None
+        for name, log in self._logs.items():
+            while (name, log.cursor) in self._open:  # on its way on this very connection: not twice
+                log.cursor += 1
+            end = min(log.next, log.lowest_owed + AHEAD_RECORDS, log.cursor + records)
+            run = next((seq for seq in range(log.cursor, end) if (name, seq) in self._open), end) - log.cursor
+            if run > 0:
+                return Want(log=name, first=log.cursor, records_max=run, bytes_max=size)
+        return None
+
+    def sent(self, log: str, seq: int, size: int, now_s: float) -> None:
+        """Record `seq` was handed to the connection."""
+        state = self._logs[log]
+        self._open[log, seq] = size
+        state.cursor = seq + 1
+        if state.resend_s is None:
+            state.resend_s = now_s + RESEND_S
+
+    def acknowledged(self, log: str, seq: int, reason: int, now_s: float) -> None:
+        """The broker's answer to `seq`: a place in the window, or the reason why sending must stop for a while."""
+        if self._open.pop((log, seq), None) is None:
+            return  # of a connection before
+        if reason >= REFUSED or reason == NO_SUBSCRIBER:
+            self._refused = reason
+            self._paused_until_s = now_s + REFUSED_PAUSE_S
+            self._rewind()
+
+    def tick(self, now_s: float) -> None:
+        """Time has passed: a pause may be over, and what was not receipted in time goes again."""
+        if self._paused_until_s is not None and now_s >= self._paused_until_s:
+            self._resume()
+        for log in self._logs.values():
+            if log.resend_s is not None and now_s >= log.resend_s:
+                log.tries += 1
+                log.cursor = log.lowest_owed
+                ceiling_s = min(RESEND_S_MAX, RESEND_S * 2**log.tries)
+                log.resend_s = now_s + max(RESEND_S_MIN, self._chance.uniform(0, ceiling_s))
+
+    def wait_s(self, now_s: float) -> float | None:
+        """In how many seconds `tick` has something to do; None when only an event can bring it."""
+        times = [log.resend_s for log in self._logs.values() if log.resend_s is not None]
+        if self._paused_until_s is not None:
+            times.append(self._paused_until_s)
+        return max(0.0, min(times) - now_s) if times else None
+
+    def _rewind(self) -> None:
+        for log in self._logs.values():
+            log.rewind()
+
+    def _resume(self) -> None:
+        self._refused = None
+        self._paused_until_s = None

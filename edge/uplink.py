@@ -1,0 +1,378 @@
+"""What goes to the hub: the records that are owed, in order, and beside them the newest position.
+
+Two threads that never wait for each other. `Uplink` owns when records are sent (the decisions are in `edge.sync`);
+`LiveSlot` holds one position, the newest, and tells it as soon as it must be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from queue import Empty, Queue
+from random import Random
+from threading import Condition, Lock
+
+import structlog
+from msgspec import Struct
+from sqlite_utils import Database
+
+from edge import outbox, policy
+from edge.clock import Clock
+from edge.link import Acknowledged, Closed, Notice, Opened, Sent, Subscribed
+from edge.outbox import LEDGER, Numbers, Signer
+from edge.policy import Cadence, Reported
+from edge.store import Store
+from edge.sync import NO_SUBSCRIBER, HubSaid, Sync, Want
+from wire.fix import Fix
+from wire.live import Live, Presence, sign_live, sign_presence
+from wire.topics import Up
+
+INBOX_MAX = 1024  # broker answers to 64 open messages, and a few words from the link and the hub
+SWEEP_S = 60.0
+BUSY_S = 0.25  # how soon to look again whether the socket has taken the last position
+
+log = structlog.get_logger()
+
+Publish = Callable[[Up, bytes, int, bool], Sent | None]  # channel, payload, qos, retain
+
+
+class LinkState(Struct, frozen=True, kw_only=True):
+    """What the screen says of the link. `link`: "up" or "down"; `hub`: whether it listens; `unsent`: records of the
+    ledger that the hub has not said it holds, the oldest of them stored at `oldest_ms`; `received_through_ms`: when the
+    newest record that the hub holds was stored; `why`: what is in the way; `refused`: messages to this terminal that
+    were forged or broken. Times are Unix milliseconds of the board's clock, None when it was not set."""
+
+    link: str
+    hub: bool
+    unsent: int
+    oldest_ms: int | None
+    received_through_ms: int | None
+    why: str | None
+    refused: int
+
+
+class _Look(Struct, frozen=True):
+    """Something was appended or receipted."""
+
+
+class _Stop(Struct, frozen=True):
+    pass
+
+
+Event = Notice | HubSaid | _Look | _Stop
+
+
+def inbox() -> Queue[Event]:
+    """Where the link and the hub's word arrive for `Uplink`."""
+    return Queue(INBOX_MAX)
+
+
+def farewell(signer: Signer, clock: Clock, software: str, session: int) -> bytes:
+    """The signed word that `session` is over: the will, or our own goodbye."""
+    return _presence(signer, clock, software, session, is_here=False, logs={})
+
+
+class LiveSlot:
+    """The newest position of this terminal, and what the hub was last told of it."""
+
+    def __init__(self, signer: Signer, clock: Clock, publish: Publish) -> None:
+        self._signer = signer
+        self._clock = clock
+        self._publish = publish
+        self._changed = Condition()
+        self._newest: tuple[Fix | None, float] | None = None
+        self._told: Reported | None = None
+        self._sent: Sent | None = None
+        self._cadence = Cadence()
+        self._is_open = False
+        self._is_stopping = False
+
+    def offer(self, fix: Fix | None, read_s: float) -> None:
+        """The newest reading, in place of the one before; `fix` None: there is no position."""
+        with self._changed:
+            self._newest = fix, read_s
+            self._changed.notify()
+
+    def open(self, is_open: bool) -> None:
+        """Whether somebody listens. What was told to a listener before counts for nothing."""
+        with self._changed:
+            if is_open == self._is_open:
+                return
+            self._told = self._sent = None
+            self._is_open = is_open
+            self._changed.notify()
+
+    def cadence(self, cadence: Cadence) -> None:
+        """The agency's bounds."""
+        with self._changed:
+            self._cadence = cadence
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """`run` returns."""
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify()
+
+    def run(self) -> None:
+        """Tell what must be told, as soon as it must, until `stop`."""
+        while True:
+            with self._changed:
+                while (due := self._due()) is None and not self._is_stopping:
+                    self._changed.wait(self._wait_s())
+                if self._is_stopping:
+                    return
+            assert due is not None
+            self._tell(*due)
+
+    def _due(self) -> tuple[Fix | None, float, str] | None:
+        if not self._is_open or self._newest is None or self._is_busy():
+            return None
+        fix, read_s = self._newest
+        reason = policy.reason_to_report(self._told, fix, read_s, self._clock.mono_s(), self._cadence)
+        return None if reason is None else (fix, read_s, reason)
+
+    def _is_busy(self) -> bool:
+        """The last one still waits for the socket: a second behind it would only be older when it arrives."""
+        return self._sent is not None and not self._sent.is_out()
+
+    def _wait_s(self) -> float | None:
+        if not self._is_open or self._newest is None:
+            return None
+        if self._is_busy():
+            return BUSY_S
+        if self._newest[0] is None and self._told is not None:  # no reading will come to wake us
+            return max(0.01, self._told.sent_s + self._cadence.report_s_max - self._clock.mono_s())
+        return None
+
+    def _tell(self, fix: Fix | None, read_s: float, reason: str) -> None:
+        now_s = self._clock.mono_s()
+        live = Live(
+            v=1,
+            device=self._signer.device,
+            boot=self._clock.boot,
+            mono_ms=self._clock.next_ms(),
+            age_ms=max(0, int((now_s - read_s) * 1000)),
+            fix=fix,
+            reason=reason,
+        )
+        sent = self._publish(Up.LIVE, sign_live(live, self._signer.key), 0, False)
+        with self._changed:
+            if sent is None:
+                self._is_open = False  # the connection has just ended; the next one opens again
+                return
+            self._told = Reported(fix=fix, read_s=read_s, sent_s=now_s)
+            self._sent = sent
+
+
+class Uplink:
+    """The records of this terminal on their way. `logs`: a store by name, those sent first coming first; `inbox`:
+    where the link tells of itself."""
+
+    def __init__(
+        self,
+        inbox: Queue[Event],
+        logs: Mapping[str, Store],
+        signer: Signer,
+        clock: Clock,
+        publish: Publish,
+        live: LiveSlot,
+        *,
+        software: str,
+        chance: Random,
+    ) -> None:
+        self._logs = logs
+        self._signer = signer
+        self._clock = clock
+        self._publish = publish
+        self._live = live
+        self._software = software
+        self._sync = Sync(tuple(logs), chance)
+        self._inbox = inbox
+        self._mids: dict[int, tuple[str, int]] = {}
+        self._session = 0
+        self._is_up = False
+        self._hub: HubSaid | None = None
+        self._why: str | None = "not connected yet"
+        self._refused = 0
+        self._counting = Lock()
+        self._is_look_queued = False
+        self._sweep_s = 0.0
+
+    def hub_said(self, said: HubSaid) -> None:
+        """From the downlink, verified."""
+        self._inbox.put(said)
+
+    def wake(self) -> None:
+        """Something was appended or receipted: look now. Any thread; never waits."""
+        with self._counting:
+            if self._is_look_queued:
+                return
+            self._is_look_queued = True
+        self._inbox.put(_Look())
+
+    def refused(self) -> None:
+        """Something was said to this terminal that is forged or broken."""
+        with self._counting:
+            self._refused += 1
+
+    def stop(self) -> None:
+        """`run` returns."""
+        self._inbox.put(_Stop())
+
+    def state(self) -> LinkState:
+        """For the screen. Reads the ledger."""
+
+        def read(db: Database) -> tuple[Numbers, int | None, int | None]:
+            numbers = outbox.numbers(db)
+            return numbers, outbox.stored_ms(db, numbers.lowest_owed), outbox.stored_ms(db, numbers.lowest_owed - 1)
+
+        numbers, oldest_ms, through_ms = self._logs[LEDGER].do(read)
+        return LinkState(
+            link="up" if self._is_up else "down",
+            hub=self._is_up and self._hub is not None and self._hub.is_here,
+            unsent=numbers.unsent,
+            oldest_ms=oldest_ms,
+            received_through_ms=through_ms,
+            why=self._in_the_way(),
+            refused=self._refused,
+        )
+
+    def run(self) -> None:
+        """Send what is owed until `stop`."""
+        self._look()
+        while True:
+            try:
+                event = self._inbox.get(timeout=self._wait_s())
+            except Empty:
+                event = None
+            if isinstance(event, _Stop):
+                return
+            self.step(event)
+
+    def step(self, event: Event | None) -> None:
+        """One event, or None when only time has passed, and what is to be sent after it."""
+        self._take(event)
+        self._sync.tick(self._clock.mono_s())
+        self._send()
+        self._live.open(self._sync.is_flowing)  # after the birth: the hub knows then whose positions these are
+        self._sweep()
+
+    def _take(self, event: Event | None) -> None:
+        match event:
+            case Opened(session):
+                self._session = session
+                self._down()
+            case Subscribed():
+                self._is_up, self._why = True, None
+                log.info("link_up", session=self._session)
+                self._sync.connected()
+            case Closed(why):
+                self._down()
+                if why != self._why:  # said once, not with every attempt
+                    log.warning("link_down", why=why)
+                self._why = why
+            case Acknowledged(mid, reason):
+                owed = self._mids.pop(mid, None)
+                if owed is not None:
+                    self._sync.acknowledged(*owed, reason, self._clock.mono_s())
+            case HubSaid():
+                is_other_life = self._is_other_life(event)
+                self._sync.hub(event.is_here, is_other_life)
+                self._hub = event
+                if is_other_life:
+                    self._live.open(False)
+            case _Look():
+                with self._counting:
+                    self._is_look_queued = False
+                self._look()
+            case _:
+                pass
+
+    def _is_other_life(self, said: HubSaid) -> bool:
+        """The hub was away and is back, or is another one, on this same connection: it shall have a fresh birth."""
+        before = self._hub
+        return before is not None and said.is_here and (before.epoch, before.is_here) != (said.epoch, True)
+
+    def _down(self) -> None:
+        self._is_up = False
+        self._hub = None
+        self._mids.clear()
+        self._sync.gone()
+        self._live.open(False)
+
+    def _look(self) -> None:
+        for name, store in self._logs.items():
+            numbers = store.do(outbox.numbers)
+            self._sync.log_at(name, numbers.lowest_owed, numbers.next, self._clock.mono_s())
+
+    def _send(self) -> None:
+        if self._sync.is_birth_due and not self._bear():
+            return
+        while (want := self._sync.want()) is not None:
+            if not self._send_records(want):
+                return
+
+    def _bear(self) -> bool:
+        """Whether the birth was handed over."""
+        logs = {name: store.do(outbox.numbers) for name, store in self._logs.items()}
+        birth = _presence(self._signer, self._clock, self._software, self._session, is_here=True, logs=logs)
+        sent = self._publish(Up.PRESENCE, birth, 1, True)
+        if sent is None:
+            return False
+        self._sync.born()
+        return True
+
+    def _send_records(self, want: Want) -> bool:
+        """Whether to go on."""
+        owed = self._logs[want.log].do(lambda db: outbox.read(db, want.first, want.records_max, want.bytes_max))
+        if not owed or owed[0].seq != want.first:
+            self._look()
+            return self._sync.want() != want
+        for record in owed:
+            sent = self._publish(Up.LOG, record.data, 1, False)
+            if sent is None:
+                return False  # the connection has ended; the link will say so
+            self._mids[sent.mid] = want.log, record.seq
+            self._sync.sent(want.log, record.seq, len(record.data), self._clock.mono_s())
+        return True
+
+    def _wait_s(self) -> float:
+        due_s = self._sync.wait_s(self._clock.mono_s())
+        return SWEEP_S if due_s is None else min(SWEEP_S, due_s)
+
+    def _sweep(self) -> None:
+        now_s = self._clock.mono_s()
+        if now_s < self._sweep_s:
+            return
+        self._sweep_s = now_s + SWEEP_S
+        wall_ms = self._clock.wall_ms()
+        for store in self._logs.values():
+            store.do(lambda db: outbox.sweep(db, wall_ms))
+
+    def _in_the_way(self) -> str | None:
+        if not self._is_up:
+            return self._why
+        if self._hub is None or not self._hub.is_here:
+            return "the hub is away"
+        refused = self._sync.refused
+        if refused is None:
+            return None
+        if refused == NO_SUBSCRIBER:
+            return "the hub is not listening"
+        return f"the broker refuses our records (reason {refused:#04x})"
+
+
+def _presence(
+    signer: Signer, clock: Clock, software: str, session: int, *, is_here: bool, logs: Mapping[str, Numbers]
+) -> bytes:
+    presence = Presence(
+        v=1,
+        device=signer.device,
+        boot=clock.boot,
+        session=session,
+        mono_ms=clock.next_ms(),
+        is_here=is_here,
+        software=software,
+        logs=tuple(numbers.range(name) for name, numbers in logs.items()),
+    )
+    return sign_presence(presence, signer.key)

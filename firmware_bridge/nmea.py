@@ -1,0 +1,317 @@
+"""What one NMEA 0183 sentence says, or why it is wrong. Nothing is guessed: what was not said is None.
+
+pynmea2 cuts a sentence and names its fields. Its conversions stay unused, because each of them hides a fault: no
+hemisphere reads as longitude 0.0, an empty position as 0.0, 0.0, a leap second or a bad speed comes back as text, and
+a sentence without a checksum passes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date
+
+import pynmea2
+from msgspec import Struct
+
+from wire.fix import SPEED_MPS_MAX
+
+MPS_PER_KNOT = 1852 / 3600
+MPS_PER_KMH = 1 / 3.6
+HDOP_MAX = 100.0  # receivers send 99.9 or 99.99 for "no idea"; more is not a dilution
+
+
+class Rejected(ValueError):
+    """A sentence that is wrong. `reason` is one of a few stable words, for counting."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Position(Struct, frozen=True, kw_only=True):
+    """RMC, GGA, GNS or GLL (`kind`) with a position that the receiver stands by.
+
+    `time_ms` counts from midnight UTC and reaches past 86,400,000 in a leap second.
+    """
+
+    kind: str
+    time_ms: int | None
+    lat: float
+    lon: float
+    day: date | None = None
+    speed_mps: float | None = None
+    heading_deg: float | None = None
+    hdop: float | None = None
+    satellites: int | None = None
+
+
+class NoPosition(Struct, frozen=True, kw_only=True):
+    """RMC, GGA, GNS or GLL in which the receiver says that it has none, or only an estimate."""
+
+    kind: str
+    time_ms: int | None
+
+
+class Motion(Struct, frozen=True, kw_only=True):
+    """VTG: speed and heading of the position it follows; it has no time of its own."""
+
+    kind: str = "VTG"
+    time_ms: None = None
+    speed_mps: float | None
+    heading_deg: float | None
+
+
+class Day(Struct, frozen=True, kw_only=True):
+    """ZDA: the date, for receivers that send no RMC."""
+
+    kind: str = "ZDA"
+    time_ms: int
+    day: date
+
+
+Said = Position | NoPosition | Motion | Day
+
+
+def said(sentence: str) -> Said | None:
+    """What `sentence` (from `$` on) says; None when it is none of our business; Rejected when it is wrong."""
+    body, star, checksum = sentence[1:].partition("*")
+    if not star:
+        raise Rejected("no_checksum")
+    if not _is_hex(checksum) or int(checksum, 16) != _checksum(body):
+        raise Rejected("checksum")
+    read = _READERS.get(body[2:6])
+    if read is None or body[0] == "P":  # not one we use, or a maker's own, whatever it looks like
+        return None
+    return read(_fields(body))
+
+
+def _checksum(body: str) -> int:
+    """All bytes of `body` exclusive-or'ed, by folding one long number in halves: eight steps instead of eighty."""
+    folded = int.from_bytes(body.encode("ascii", "replace"), "big")
+    bits = 1 << max(3, (folded.bit_length() - 1).bit_length())
+    while bits > 8:
+        bits >>= 1
+        folded ^= folded >> bits
+    return folded & 0xFF
+
+
+def _is_hex(checksum: str) -> bool:
+    return re.fullmatch(r"[0-9A-Fa-f]{2}", checksum) is not None
+
+
+def _fields(body: str) -> Mapping[str, str]:
+    """The fields of `body` as text, by pynmea2's names; a short sentence lacks the last ones."""
+    try:
+        parsed = pynmea2.parse(body)
+    except pynmea2.ParseError:
+        raise Rejected("format") from None
+    return {field[1]: text.strip() for field, text in zip(parsed.fields, parsed.data, strict=False)}
+
+
+# The letters by which a receiver stands by its position: autonomous, differential, float and fixed RTK, precise.
+# Not among them: E(stimated), M(anual), S(imulator), N(ot valid). NMEA before 2.3 has no letter, so empty is fine.
+_TRUSTED_MODES = frozenset({"", "A", "D", "F", "R", "P"})
+_TRUSTED_QUALITIES = frozenset({"1", "2", "3", "4", "5", "9"})  # 9: differential, as NovAtel says it
+_NO_QUALITIES = frozenset({"", "0", "6", "7", "8"})  # none, estimated, manual, simulator
+
+
+def _rmc(fields: Mapping[str, str]) -> Position | NoPosition:
+    at_ms = _time_ms(fields)
+    if not _is_valid(fields, "status", "mode_indicator") or _has_no_coordinates(fields):
+        return NoPosition(kind="RMC", time_ms=at_ms)
+    lat, lon = _coordinates(fields)
+    return Position(
+        kind="RMC",
+        time_ms=at_ms,
+        lat=lat,
+        lon=lon,
+        day=_rmc_day(fields.get("datestamp", "")),
+        speed_mps=_speed_mps(fields.get("spd_over_grnd", ""), MPS_PER_KNOT),
+        heading_deg=_heading_deg(fields.get("true_course", "")),
+    )
+
+
+def _gga(fields: Mapping[str, str]) -> Position | NoPosition:
+    at_ms = _time_ms(fields)
+    quality = fields.get("gps_qual", "")
+    if quality in _NO_QUALITIES or _has_no_coordinates(fields):
+        return NoPosition(kind="GGA", time_ms=at_ms)
+    if quality not in _TRUSTED_QUALITIES:
+        raise Rejected("quality")
+    lat, lon = _coordinates(fields)
+    return Position(
+        kind="GGA",
+        time_ms=at_ms,
+        lat=lat,
+        lon=lon,
+        hdop=_hdop(fields.get("horizontal_dil", "")),
+        satellites=_satellites(fields.get("num_sats", "")),
+    )
+
+
+def _gns(fields: Mapping[str, str]) -> Position | NoPosition:
+    """GNS has a mode letter for each constellation; one that stands by the position is enough."""
+    at_ms = _time_ms(fields)
+    modes = set(fields.get("mode_indicator", ""))
+    if not modes & _TRUSTED_MODES or _has_no_coordinates(fields):
+        return NoPosition(kind="GNS", time_ms=at_ms)
+    lat, lon = _coordinates(fields)
+    return Position(
+        kind="GNS",
+        time_ms=at_ms,
+        lat=lat,
+        lon=lon,
+        hdop=_hdop(fields.get("hdop", "")),
+        satellites=_satellites(fields.get("num_sats", "")),
+    )
+
+
+def _gll(fields: Mapping[str, str]) -> Position | NoPosition:
+    at_ms = _time_ms(fields)
+    if not _is_valid(fields, "status", "faa_mode") or _has_no_coordinates(fields):
+        return NoPosition(kind="GLL", time_ms=at_ms)
+    lat, lon = _coordinates(fields)
+    return Position(kind="GLL", time_ms=at_ms, lat=lat, lon=lon)
+
+
+def _vtg(fields: Mapping[str, str]) -> Motion | None:
+    if fields.get("faa_mode", "") not in _TRUSTED_MODES:
+        return None
+    if fields.get("true_track_sym") != "T":  # NMEA before 2.3 had four fields without letters
+        return None
+    knots = _speed_mps(fields.get("spd_over_grnd_kts", ""), MPS_PER_KNOT)
+    return Motion(
+        speed_mps=_speed_mps(fields.get("spd_over_grnd_kmph", ""), MPS_PER_KMH) if knots is None else knots,
+        heading_deg=_heading_deg(fields.get("true_track", "")),
+    )
+
+
+def _zda(fields: Mapping[str, str]) -> Day | None:
+    at_ms = _time_ms(fields)
+    year, month, day = (fields.get(name, "") for name in ("year", "month", "day"))
+    if at_ms is None or not (year and month and day):
+        return None
+    return Day(time_ms=at_ms, day=_date(year, month, day))
+
+
+# By the three letters after the talker and their comma, so that "GPRMCX" is not an RMC.
+_READERS = {"RMC,": _rmc, "GGA,": _gga, "GNS,": _gns, "GLL,": _gll, "VTG,": _vtg, "ZDA,": _zda}
+
+
+def _is_valid(fields: Mapping[str, str], status_name: str, mode_name: str) -> bool:
+    return fields.get(status_name) == "A" and fields.get(mode_name, "") in _TRUSTED_MODES
+
+
+def _has_no_coordinates(fields: Mapping[str, str]) -> bool:
+    return not fields.get("lat") and not fields.get("lon")
+
+
+def _coordinates(fields: Mapping[str, str]) -> tuple[float, float]:
+    lat = _degrees(fields.get("lat", ""), fields.get("lat_dir", ""), "N", "S", 90)
+    lon = _degrees(fields.get("lon", ""), fields.get("lon_dir", ""), "E", "W", 180)
+    if lat == 0 and lon == 0:
+        # Open sea off Ghana: what a receiver says when it means nothing, never where a unit is.
+        raise Rejected("null_island")
+    return lat, lon
+
+
+# A minute is 1.8 km: a coordinate without decimals has been cut short and is no place to send anyone.
+_COORDINATE = re.compile(r"(\d{1,3})(\d\d\.\d{1,12})", re.ASCII)
+
+
+def _degrees(text: str, hemisphere: str, positive: str, negative: str, most: int) -> float:
+    match = _COORDINATE.fullmatch(text)
+    if match is None:
+        raise Rejected("coordinate")
+    if hemisphere not in (positive, negative):
+        raise Rejected("hemisphere")
+    minutes = float(match[2])
+    degrees = int(match[1]) + minutes / 60
+    if minutes >= 60 or degrees > most:
+        raise Rejected("coordinate")
+    return degrees if hemisphere == positive else -degrees
+
+
+_TIME = re.compile(r"(\d\d)(\d\d)(\d\d)(?:\.(\d{0,12}))?", re.ASCII)
+
+
+def _time_ms(fields: Mapping[str, str]) -> int | None:
+    text = fields.get("timestamp", "")
+    if not text:
+        return None
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise Rejected("time")
+    hour, minute, second = int(match[1]), int(match[2]), int(match[3])
+    if hour > 23 or minute > 59 or second > 60:  # 60 is a leap second, not a fault
+        raise Rejected("time")
+    return (hour * 3600 + minute * 60 + second) * 1000 + int((match[4] or "").ljust(3, "0")[:3])
+
+
+_DAY = re.compile(r"\d{6}", re.ASCII)
+
+
+def _rmc_day(text: str) -> date | None:
+    """The date of ddmmyy; None when it is none.
+
+    The position then still stands: on 6 April 2019 some receivers began to say "2208-1" and have said so ever since.
+    """
+    if _DAY.fullmatch(text) is None:
+        return None
+    year = text[4:]
+    try:
+        return _date(("19" if year >= "80" else "20") + year, text[2:4], text[:2])  # GPS time began in January 1980
+    except Rejected:
+        return None
+
+
+def _date(year: str, month: str, day: str) -> date:
+    try:
+        return date(int(year), int(month), int(day))
+    except ValueError:
+        raise Rejected("date") from None
+
+
+_NUMBER = re.compile(r"\d{1,6}(?:\.\d{0,12})?|\.\d{1,12}", re.ASCII)  # float() also takes nan, inf, 1e3 and 1_000
+
+
+def _number(text: str, reason: str) -> float:
+    if _NUMBER.fullmatch(text) is None:
+        raise Rejected(reason)
+    return float(text)
+
+
+def _speed_mps(text: str, mps_per_unit: float) -> float | None:
+    if not text:
+        return None
+    speed_mps = _number(text, "speed") * mps_per_unit
+    if speed_mps > SPEED_MPS_MAX:
+        raise Rejected("speed")
+    return speed_mps
+
+
+def _heading_deg(text: str) -> float | None:
+    if not text:
+        return None
+    heading_deg = _number(text, "heading")
+    if heading_deg > 360:
+        raise Rejected("heading")
+    return heading_deg % 360
+
+
+def _hdop(text: str) -> float | None:
+    """The dilution of precision; None where the receiver says it has none worth a number."""
+    if not text:
+        return None
+    hdop = _number(text, "hdop")
+    return hdop if hdop < HDOP_MAX else None
+
+
+def _satellites(text: str) -> int | None:
+    if not text:
+        return None
+    satellites = _number(text, "satellites")
+    if satellites > 255 or satellites % 1:
+        raise Rejected("satellites")
+    return int(satellites)

@@ -1,0 +1,157 @@
+"""What each terminal should hold, by section, and which version of it that is.
+
+A section's content says nothing about the moment it was computed, so that the same state is the same bytes, and a new
+version means that something is different.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Connection, Row, insert, select, update
+
+from hub import projections, roster, schema, shelf, store
+from wire.codec import encode
+from wire.incident import TYPES
+from wire.state import Assignment, Assignments, OtherUnit, Roster, TerminalSettings, Version
+from wire.status import Status
+from wire.topics import Section
+
+
+class Vouched(Struct, frozen=True, kw_only=True):
+    """What every terminal is told of its agency. The two lists are signed by keys that are not here."""
+
+    agency: str
+    note_keys: bytes
+    key_statement: bytes
+
+
+class Kept(Struct, frozen=True, kw_only=True):
+    """A section as it now stands. `is_new`: this version was made just now."""
+
+    section: str
+    version: Version
+    content: bytes
+    is_new: bool
+
+
+def compute(connection: Connection, device: str, vouched: Vouched) -> list[tuple[Section, bytes]]:
+    """Every section of `device` as MessagePack; none for one that may hold nothing."""
+    row = connection.execute(
+        select(schema.device.c.device, schema.device.c.kind, schema.unit.c.unit, schema.unit.c.call_sign)
+        .join(schema.unit, schema.unit.c.unit == schema.device.c.unit)
+        .where(schema.device.c.device == device, schema.device.c.state.in_(("enrolled", "active")))
+    ).first()
+    if row is None:
+        return []
+    sections = [
+        (Section.ASSIGNMENTS, encode(_assignments(connection, row.unit, row.call_sign))),
+        (
+            Section.ROSTER,
+            encode(
+                Roster(
+                    agency=vouched.agency,
+                    unit=row.unit,
+                    call_sign=row.call_sign,
+                    staff=roster.on_duty(connection, row.unit),
+                )
+            ),
+        ),
+        (
+            Section.SETTINGS,
+            encode(TerminalSettings(note_keys=vouched.note_keys, key_statement=vouched.key_statement)),
+        ),
+    ]
+    if row.kind == "desk":
+        sections.append((Section.SHELF, encode(shelf.entries(connection))))
+    return sections
+
+
+def refresh(connection: Connection, device: str, vouched: Vouched) -> tuple[Kept, ...]:
+    """Compute every section of `device`, and give those that differ from before their next version."""
+    epoch = store.epoch(connection)
+    return tuple(
+        _versioned(connection, device, section, content, epoch)
+        for section, content in compute(connection, device, vouched)
+    )
+
+
+def _versioned(connection: Connection, device: str, section: Section, content: bytes, epoch: int) -> Kept:
+    table = schema.desired
+    here = (table.c.device == device, table.c.section == section)
+    before = connection.execute(select(table.c.epoch, table.c.n, table.c.content).where(*here)).first()
+    if before is not None and before.epoch == epoch and before.content == content:
+        return Kept(section=section, version=Version(epoch, before.n), content=content, is_new=False)
+    # `n` goes on across epochs: a number is never used twice, whatever a restore brought back.
+    n = 1 if before is None else before.n + 1
+    if before is None:
+        connection.execute(insert(table).values(device=device, section=section, epoch=epoch, n=n, content=content))
+    else:
+        connection.execute(update(table).where(*here).values(epoch=epoch, n=n, content=content))
+    if section is Section.ASSIGNMENTS:
+        _first_carried(connection, device, Version(epoch, n))
+    return Kept(section=section, version=Version(epoch, n), content=content, is_new=True)
+
+
+def _first_carried(connection: Connection, device: str, version: Version) -> None:
+    """Note on each new assignment the version that carries it: when that is held, it is on the terminal."""
+    table = schema.assignment
+    connection.execute(
+        update(table)
+        .where(table.c.device == device, table.c.version_n.is_(None), table.c.released_ms.is_(None))
+        .values(version_epoch=version.epoch, version_n=version.n)
+    )
+
+
+def _assignments(connection: Connection, unit: str, call_sign: str) -> Assignments:
+    now = projections.unit_now(connection, unit)
+    table, incident = schema.assignment, schema.incident
+    rows = connection.execute(
+        select(table.c.assignment, table.c.offered_ms, incident)
+        .join(incident, incident.c.incident == table.c.incident)
+        .where(table.c.unit == unit, table.c.released_ms.is_(None))
+        .order_by(table.c.offered_ms, table.c.assignment)
+    )
+    return Assignments(
+        unit=unit,
+        call_sign=call_sign,
+        status=now.status,
+        status_ms=now.status_ms,
+        log_id=now.log_id,
+        status_through=now.status_through,
+        assignments=tuple(_assignment(connection, unit, row) for row in rows.all()),
+    )
+
+
+def _assignment(connection: Connection, unit: str, row: Row[tuple[object, ...]]) -> Assignment:
+    known = TYPES.get(row.type)
+    return Assignment(
+        id=row.assignment,
+        incident=row.incident,
+        encounter=row.encounter,
+        type=row.type,
+        type_label=row.type if known is None else known.label,
+        priority=row.priority,
+        lat=row.lat,
+        lon=row.lon,
+        place=row.place,
+        problem=row.problem,
+        gate=row.gate,
+        offered_ms=row.offered_ms,
+        cautions=msgspec.json.decode(row.cautions, type=tuple[str, ...]),
+        others=tuple(_others(connection, unit, row.incident)),
+    )
+
+
+def _others(connection: Connection, unit: str, incident: str) -> Iterator[OtherUnit]:
+    table, names, now = schema.assignment, schema.unit, schema.unit_now
+    rows = connection.execute(
+        select(names.c.call_sign, now.c.status)
+        .select_from(table.join(names, names.c.unit == table.c.unit).outerjoin(now, now.c.unit == table.c.unit))
+        .where(table.c.incident == incident, table.c.unit != unit, table.c.released_ms.is_(None))
+        .order_by(names.c.call_sign)
+    )
+    for row in rows:
+        yield OtherUnit(call_sign=row.call_sign, status=row.status or Status.OFF_DUTY)

@@ -1,0 +1,263 @@
+"""The hub's connection to the broker: the one file that speaks MQTT here.
+
+Its callbacks only put on queues. A message is acknowledged to the broker by whoever has committed it, and on the
+connection it came by; after a cut everything unacknowledged comes again. Each connection is a new client, so that
+nothing of an old one is sent behind our back. What is published while the link is down is lost on purpose: receipts and
+snapshots are said again at the next birth.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from queue import Empty, Full, Queue
+from random import Random
+from threading import Event, Thread
+from time import monotonic
+
+import structlog
+from msgspec import Struct
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from wire import topics
+
+CLIENT = "hub-ingest"
+KEEPALIVE_S = 30
+CONNECT_S_MAX = 2  # it is the same machine, or the next
+SESSION_EXPIRY_S = 24 * 3600  # the broker keeps what came while the hub restarted
+IN_FLIGHT_MAX = 256  # records the broker may have open with us: a batch, and at most 128 MB of the largest
+INCOMING_MAX = 2048  # messages; positions may fill all but what QoS 1 can have in flight
+OUTGOING_MAX = 4096  # snapshots and receipts on their way; more are refused and said again later
+BACKOFF_S_MAX = 30.0
+HEALTHY_S = 60.0
+PRESENCE_S = 60.0  # the hub's clock in its retained presence is never older than this
+STOP_S_MAX = 1.0
+
+_log = structlog.get_logger("hub.link")
+
+
+class Received(Struct, frozen=True, kw_only=True):
+    """A message, and what it takes to acknowledge it."""
+
+    topic: str
+    payload: bytes
+    mid: int
+    qos: int
+    client: Client
+
+
+class LinkSettings(Struct, frozen=True, kw_only=True):
+    """Where the broker is and as whom we come. All files are PEM."""
+
+    host: str
+    port: int
+    ca: Path
+    certificate: Path
+    key: Path
+
+
+class _Step(Enum):
+    CONNECTED = "connected"
+    SUBSCRIBED = "subscribed"
+    OVER = "over"
+
+
+class Link:
+    """Keeps a connection to the broker until stopped.
+
+    `presence(is_here)` makes the hub's signed presence; `says_up(bool)` is told when the link comes and goes.
+    """
+
+    def __init__(
+        self,
+        settings: LinkSettings,
+        presence: Callable[[bool], bytes],
+        says_up: Callable[[bool], None],
+        chance: Random,
+    ) -> None:
+        self._settings = settings
+        self._presence = presence
+        self._says_up = says_up
+        self._chance = chance
+        self._incoming: Queue[Received] = Queue(INCOMING_MAX)
+        self._client: Client | None = None  # while it is connected and subscribed
+        self._stopping = Event()
+        self._dropped = Event()
+        self.lost = 0  # positions that found the queue full
+
+    def run(self) -> None:
+        """Connect, and connect again, until `stop`."""
+        tries = 0
+        while not self._stopping.is_set():
+            began_s = monotonic()
+            self._dropped.clear()
+            why = self._connected_once()
+            if self._stopping.is_set():
+                return
+            tries = 0 if monotonic() - began_s > HEALTHY_S else tries + 1
+            wait_s = self._chance.uniform(0.1, min(BACKOFF_S_MAX, 0.25 * 2**tries))
+            _log.warning("no link to the broker", why=why, again_in_s=round(wait_s, 1))
+            self._stopping.wait(wait_s)
+
+    def stop(self) -> None:
+        """Say that the hub is away, and end `run`."""
+        self._stopping.set()
+        self._dropped.set()
+
+    def drop(self) -> None:
+        """End this connection, so that the broker delivers again what is not acknowledged."""
+        self._dropped.set()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether what is published now goes out."""
+        return self._client is not None
+
+    def publish(self, topic: topics.Topic, payload: bytes) -> bool:
+        """Send at QoS 1; False when the link is down or full, and nothing was sent."""
+        client = self._client
+        if client is None:
+            return False
+        return client.publish(topics.text(topic), payload, qos=1).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def receive(self, wait_s: float) -> list[Received]:
+        """All that came, waiting at most `wait_s` for the first."""
+        try:
+            batch = [self._incoming.get(timeout=wait_s)]
+        except Empty:
+            return []
+        while len(batch) < INCOMING_MAX:
+            try:
+                batch.append(self._incoming.get_nowait())
+            except Empty:
+                break
+        return batch
+
+    def acknowledge(self, received: Received) -> None:
+        """Tell the broker that `received` is safe. Nothing happens when its connection is gone: it comes again."""
+        if received.qos > 0:
+            received.client.ack(received.mid, received.qos)
+
+    def _connected_once(self) -> str:
+        """One connection, from the first packet to the last; why it ended."""
+        steps: Queue[tuple[_Step, str]] = Queue()
+        client = self._made(steps)
+        try:
+            client.connect(
+                self._settings.host,
+                self._settings.port,
+                keepalive=KEEPALIVE_S,
+                clean_start=False,
+                properties=_connect_properties(),
+            )
+        except (OSError, ValueError) as wrong:  # ValueError: a certificate that does not name the host
+            return f"{type(wrong).__name__}: {wrong}"
+        network = Thread(target=_run_network, args=(client, steps), name="hub-mqtt", daemon=True)
+        network.start()
+        try:
+            return self._conversation(client, steps)
+        finally:
+            if self._client is not None:
+                self._client = None
+                self._says_up(False)
+            client.disconnect()
+            network.join(STOP_S_MAX)
+
+    def _conversation(self, client: Client, steps: Queue[tuple[_Step, str]]) -> str:
+        spoken_s = 0.0
+        while not self._dropped.is_set():
+            try:
+                step, why = steps.get(timeout=0.1)
+            except Empty:
+                if self._client is not None and monotonic() - spoken_s > PRESENCE_S:
+                    spoken_s = self._say(client, is_here=True)
+                continue
+            if step is _Step.OVER or why:
+                return why
+            if step is _Step.CONNECTED:
+                client.subscribe(topics.EVERY_UP, qos=1)
+            else:
+                self._client = client
+                spoken_s = self._say(client, is_here=True)
+                self._says_up(True)
+        if self._stopping.is_set() and self._client is not None:
+            self._client = None
+            self._says_up(False)
+            client.publish(topics.HUB_PRESENCE, self._presence(False), qos=1, retain=True).wait_for_publish(STOP_S_MAX)
+        return "dropped"
+
+    def _say(self, client: Client, *, is_here: bool) -> float:
+        client.publish(topics.HUB_PRESENCE, self._presence(is_here), qos=1, retain=True)
+        return monotonic()
+
+    def _made(self, steps: Queue[tuple[_Step, str]]) -> Client:
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=CLIENT,
+            protocol=MQTTProtocolVersion.MQTTv5,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        client.tls_set_context(_tls(self._settings))
+        client.connect_timeout = CONNECT_S_MAX
+        client.max_inflight_messages_set(IN_FLIGHT_MAX)
+        client.max_queued_messages_set(OUTGOING_MAX)
+        client.will_set(topics.HUB_PRESENCE, self._presence(False), qos=1, retain=True)
+
+        def on_connect(_c: Client, _u: None, _f: ConnectFlags, code: ReasonCode, _p: Properties | None) -> None:
+            steps.put((_Step.CONNECTED, str(code) if code.is_failure else ""))
+
+        def on_subscribe(_c: Client, _u: None, _m: int, codes: list[ReasonCode], _p: Properties | None) -> None:
+            refused = [str(code) for code in codes if code.is_failure]
+            steps.put((_Step.SUBSCRIBED, refused[0] if refused else ""))
+
+        def on_disconnect(_c: Client, _u: None, _f: DisconnectFlags, code: ReasonCode, _p: Properties | None) -> None:
+            steps.put((_Step.OVER, str(code)))
+
+        def on_message(_c: Client, _u: None, message: MQTTMessage) -> None:
+            received = Received(
+                topic=message.topic, payload=bytes(message.payload), mid=message.mid, qos=message.qos, client=client
+            )
+            # The last places are for QoS 1: the broker opens no more than these with us, so there is always one.
+            if message.qos == 0 and self._incoming.qsize() >= INCOMING_MAX - 2 * IN_FLIGHT_MAX:
+                self.lost += 1
+                return
+            try:
+                self._incoming.put_nowait(received)
+            except Full:
+                self._dropped.set()  # not acknowledged: the next connection brings it again
+
+        client.on_connect = on_connect
+        client.on_subscribe = on_subscribe
+        client.on_disconnect = on_disconnect
+        client.on_message = on_message
+        return client
+
+
+def _run_network(client: Client, steps: Queue[tuple[_Step, str]]) -> None:
+    try:
+        client.loop_forever(retry_first_connection=False)
+        steps.put((_Step.OVER, "the connection ended"))
+    except Exception as wrong:  # whatever it is, this thread is gone, and the link must know
+        steps.put((_Step.OVER, f"the network thread ended: {wrong!r}"))
+        raise
+
+
+def _connect_properties() -> Properties:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho types only part of itself
+    properties.SessionExpiryInterval = SESSION_EXPIRY_S
+    properties.ReceiveMaximum = IN_FLIGHT_MAX
+    return properties
+
+
+def _tls(settings: LinkSettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(settings.ca))
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(str(settings.certificate), str(settings.key))
+    return context

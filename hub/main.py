@@ -1,0 +1,509 @@
+"""tandem-hub: makes a hub's home, fills it, and runs it: build, start, wait, stop in reverse."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from random import SystemRandom
+from threading import Event, Thread, Timer
+
+import click
+import structlog
+from cheroot import wsgi
+from cryptography.hazmat.primitives.asymmetric import ec
+from flask import Flask
+from msgspec import Struct
+from sqlalchemy import Engine
+
+from hub import accounts, audit, desired, intake, maps, positions, presence, projections, roster, store
+from hub.board import VIEWERS_MAX, Board
+from hub.broker import Broker
+from hub.ca import Ca, Service, ensure_tls, open_ca, renew_crl
+from hub.downlink import Downlink, DownlinkParts
+from hub.enroll import DeviceApiParts, device_api_server
+from hub.errors import Refused
+from hub.https import https_server
+from hub.ingest import Marks, Wanted
+from hub.link import Link, LinkSettings
+from hub.maps import BBox, MapError
+from hub.positions import Position, Positions
+from hub.presence import Presence
+from hub.settings import (
+    KEYS_FOLDER,
+    SETTINGS_FILE,
+    TLS_FOLDER,
+    BrokerSettings,
+    Console,
+    DeviceApi,
+    Settings,
+    SettingsError,
+    load,
+    parse,
+    text_of,
+)
+from hub.web.app import ConsoleParts, create_console
+from wire.codec import Malformed, decode
+from wire.keys import (
+    HUB_KEY_FILES,
+    KEY_STATEMENT,
+    ROOT_CERTIFICATE,
+    KeyStatement,
+    NoteKeyList,
+    open_note_keys,
+    open_statement,
+)
+from wire.live import HubPresence, sign_hub_presence
+from wire.signature import payload_of
+
+MISUSE = 2
+CONSOLE_THREADS = VIEWERS_MAX + 16  # every open page holds one for its stream
+CONSOLE_BODY_BYTES_MAX = 64 * 1024
+BACKLOG = 128  # browsers that all come back at once
+STOP_S_MAX = 2.6  # then the process ends as it is; everything that was promised is on the disk
+MAINTENANCE_S = 3600.0
+
+HOME = click.option(
+    "--home", type=click.Path(path_type=Path), required=True, help="The folder of this hub: settings, keys, database."
+)
+
+_log = structlog.get_logger("hub")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tandem-mdt")
+def cli() -> None:
+    """The hub of an agency: dispatch, fleet, shelf of sealed notes."""
+
+
+@cli.command()
+@HOME
+@click.option(
+    "--keys", type=click.Path(path_type=Path), required=True, help="The folder `hub` that `tandem-fleet init` made."
+)
+@click.option("--agency", default=None, help="The agency's name; that of the keys when not said.")
+@click.option("--console-port", type=int, default=Console().port, show_default=True)
+@click.option("--api-port", type=int, default=DeviceApi().port, show_default=True)
+@click.option("--broker-port", type=int, default=BrokerSettings().port, show_default=True)
+def init(home: Path, keys: Path, agency: str | None, console_port: int, api_port: int, broker_port: int) -> None:
+    """Make a hub's home: settings, keys from the bench, certificates, an empty database."""
+    with _one_sentence():
+        if (home / SETTINGS_FILE).exists():
+            raise SettingsError(f"{home} is a hub's home already; choose another folder, or edit {SETTINGS_FILE}")
+        settings = Settings(
+            agency=agency or _agency_of(keys),
+            console=Console(port=console_port),
+            device_api=DeviceApi(port=api_port),
+            broker=BrokerSettings(port=broker_port),
+        )
+        parse(text_of(settings))
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _copy_keys(keys, home / KEYS_FOLDER)
+        ensure_tls(home, settings)
+        store.open_store(home).dispose()
+        # Last, because it is what makes the folder a hub's home: an init that was cut is simply done again.
+        (home / SETTINGS_FILE).write_text(text_of(settings), encoding="utf-8")
+        click.echo(f"made the hub of {settings.agency} in {home}")
+
+
+@cli.command()
+@HOME
+def serve(home: Path) -> None:
+    """Run the hub until it is told to stop."""
+    _log_to_stderr()
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with _one_sentence():
+        failures = run(home, stop)
+    if failures:
+        sys.exit(1)
+
+
+@cli.group()
+def account() -> None:
+    """People who sign in at the console."""
+
+
+@account.command("add")
+@click.argument("name")
+@click.option("--role", required=True, help=f"One of: {', '.join(accounts.Role)}.")
+@click.option("--full-name", default=None, help="The person's name, as others see it.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
+@HOME
+def account_add(name: str, role: str, full_name: str | None, password_stdin: bool, home: Path) -> None:
+    """Add an account; prints the password unless you give one."""
+    password = sys.stdin.readline().rstrip("\n") if password_stdin else None
+    with _one_sentence(), _opened(home) as engine, engine.begin() as connection:
+        made = accounts.add(connection, name, role, _now_ms(), full_name=full_name, password=password)
+    if password is None:
+        click.echo(made)
+
+
+@cli.group("roster")
+def roster_group() -> None:
+    """Units, people, and who may sign on where."""
+
+
+@roster_group.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@HOME
+def roster_import(file: Path, home: Path) -> None:
+    """Write the roster in FILE (TOML) into the database."""
+    with _one_sentence():
+        settings, read = load(home), roster.read(file)
+        with _opened(home) as engine, engine.begin() as connection:
+            roster.load(connection, read, settings.agency, _now_ms())
+        click.echo(f"{len(read.unit)} units, {len(read.staff)} people")
+
+
+@cli.group("map")
+def map_group() -> None:
+    """The street map of the console."""
+
+
+@map_group.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--bbox", default=None, help="Only this part: west,south,east,north in degrees.")
+@HOME
+def map_import(file: Path, bbox: str | None, home: Path) -> None:
+    """Make FILE (.osm.pbf) the street map."""
+    with _one_sentence():
+        load(home)
+        maps.import_map(file, home, None if bbox is None else _bbox(bbox), click.echo)
+
+
+@cli.command()
+@HOME
+def rebuild(home: Path) -> None:
+    """Fold all records again into units, assignments and the shelf."""
+    with _one_sentence(), _opened(home) as engine, engine.begin() as connection:
+        count = projections.rebuild(connection)
+        audit.append(connection, _now_ms(), "hub", None, "rebuilt", None, audit.OK)
+    click.echo(f"folded {count} records")
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+def run(home: Path, stop: Event) -> list[str]:
+    """Run the hub in `home` until `stop`; what went wrong while it ran. SettingsError when it cannot begin."""
+    settings = load(home)
+    failures: list[str] = []
+
+    def fail(name: str) -> None:
+        failures.append(name)
+        stop.set()
+
+    with ExitStack() as stack:
+        engine = store.open_store(home)
+        stack.callback(engine.dispose)
+        _require_ports(settings)
+        ensure_tls(home, settings)
+        ca = open_ca(home, settings)
+        with engine.begin() as connection:
+            renew_crl(home, ca, connection, _now_s())
+        broker = Broker(home, settings, lambda line: _log.warning("broker", said=line))
+        broker.start()
+        stack.callback(broker.stop)
+        for server in _start_pipes(home, settings, ca, engine, stack, fail, stop):
+            stack.callback(server.stop)
+        click.echo(
+            f"ready console={_console_url(settings)} api=https://{settings.device_api.name}:{settings.device_api.port} "
+            f"broker={settings.broker.name}:{settings.broker.port}"
+        )
+        sys.stdout.flush()
+        while not stop.wait(MAINTENANCE_S):
+            with engine.begin() as connection:
+                is_written = renew_crl(home, ca, connection, _now_s())
+            if is_written:
+                broker.reload()
+        _end_late()
+        _log.info("stopping")
+    return failures
+
+
+class _Told(Struct, frozen=True):
+    """Who hears of what came."""
+
+    board: Board
+    downlink: Downlink
+
+    def moved(self, position: Position) -> None:
+        self.board.moved(position)
+
+    def changed(self) -> None:
+        self.board.changed()
+
+    def poke(self, device: str | None) -> None:
+        self.downlink.poke(device)
+
+    def born(self, device: str) -> None:
+        self.downlink.born(device)
+
+    def wanted(self, wanted: Wanted) -> None:
+        self.downlink.wanted(wanted)
+
+
+def _start_pipes(
+    home: Path,
+    settings: Settings,
+    ca: Ca,
+    engine: Engine,
+    stack: ExitStack,
+    fail: Callable[[str], None],
+    stop: Event,
+) -> list[wsgi.Server]:
+    """Start everything between the broker and the browsers; the servers, which are to be stopped first."""
+    with engine.begin() as connection:
+        here = Presence(presence.last_births(connection))
+        known = Positions(positions.kept(connection))
+        epoch = store.epoch(connection)
+    board = Board(engine, known, _now_ms, agency=settings.agency, link_of=here.state)
+
+    def says_up(is_up: bool) -> None:
+        if not is_up:
+            here.all_gone(_now_ms())
+            board.changed()
+
+    link = Link(_link_settings(home, settings), _presence(settings, ca.snapshot_key, epoch), says_up, SystemRandom())
+    vouched = desired.Vouched(agency=settings.agency, note_keys=ca.note_keys, key_statement=ca.statement)
+    downlink = Downlink(
+        DownlinkParts(
+            engine=engine,
+            publish=link.publish,
+            connected=here.connected,
+            snapshot_key=ca.snapshot_key,
+            vouched=vouched,
+        )
+    )
+    parts = intake.IntakeParts(
+        engine=engine,
+        link=link,
+        snapshot_key=ca.snapshot_key,
+        note_keys=_note_keys(ca),
+        marks=Marks(),
+        positions=known,
+        presence=here,
+        told=_Told(board, downlink),
+        now_ms=_now_ms,
+    )
+
+    def changed() -> None:
+        board.changed()
+        downlink.poke(None)
+
+    console = ConsoleParts(
+        engine=engine,
+        board=board,
+        positions=known,
+        agency=settings.agency,
+        maps_dir=home,
+        changed=changed,
+        now_ms=_now_ms,
+        secure_cookies=settings.console.is_tls,
+        link_of=here.state,
+    )
+    api = DeviceApiParts(engine=engine, ca=ca, settings=settings, changed=changed, now_ms=_now_ms)
+    servers = [_console_server(home, settings, create_console(console)), device_api_server(api, home)]
+    board.start()
+    stopping = Event()
+    for thread in (
+        _pipe("intake", lambda: intake.run(parts, stopping), fail, stop),
+        _pipe("downlink", downlink.run, fail, stop),
+        _pipe("link", link.run, fail, stop),
+    ):
+        stack.callback(thread.join, 1.0)
+    stack.callback(link.stop)
+    stack.callback(downlink.stop)
+    stack.callback(stopping.set)
+    for server in servers:
+        server.prepare()
+        _pipe("server", server.serve, fail, stop)
+    stack.callback(board.stop)
+    return servers
+
+
+def _pipe(name: str, run_it: Callable[[], None], fail: Callable[[str], None], stop: Event) -> Thread:
+    """A thread without which the hub is none: when it ends before it was told to, the process ends."""
+
+    def guarded() -> None:
+        try:
+            run_it()
+        except Exception:  # whatever it is, it is written down, and systemd starts the hub anew
+            _log.exception("a pipe broke", pipe=name)
+            fail(name)
+            return
+        if not stop.is_set():
+            _log.error("a pipe ended", pipe=name)
+            fail(name)
+
+    thread = Thread(target=guarded, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def _console_server(home: Path, settings: Settings, app: Flask) -> wsgi.Server:
+    console = settings.console
+    if console.certificate is not None and console.key is not None:
+        return https_server(
+            console.host,
+            console.port,
+            app,
+            home / console.certificate,
+            home / console.key,
+            threads=CONSOLE_THREADS,
+            body_bytes_max=CONSOLE_BODY_BYTES_MAX,
+        )
+    server = wsgi.Server(
+        (console.host, console.port),
+        app,
+        numthreads=CONSOLE_THREADS,
+        request_queue_size=BACKLOG,
+        shutdown_timeout=1,
+        server_name="tandem",
+    )
+    server.max_request_body_size = CONSOLE_BODY_BYTES_MAX
+    return server
+
+
+def _presence(settings: Settings, key: ec.EllipticCurvePrivateKey, epoch: int) -> Callable[[bool], bytes]:
+    def signed(is_here: bool) -> bytes:
+        return sign_hub_presence(
+            HubPresence(v=1, is_here=is_here, epoch=epoch, spread_s=settings.state_spread_s, wall_ms=_now_ms()), key
+        )
+
+    return signed
+
+
+def _link_settings(home: Path, settings: Settings) -> LinkSettings:
+    tls = home / TLS_FOLDER
+    host = settings.broker.host
+    return LinkSettings(
+        host="127.0.0.1" if host in ("0.0.0.0", "::") else host,  # noqa: S104  # read, not bound
+        port=settings.broker.port,
+        ca=home / KEYS_FOLDER / ROOT_CERTIFICATE,
+        certificate=tls / f"{Service.INGEST}.crt",
+        key=tls / f"{Service.INGEST}.key",
+    )
+
+
+def _note_keys(ca: Ca) -> NoteKeyList:
+    root = ca.root.public_key()
+    assert isinstance(root, ec.EllipticCurvePublicKey)  # `open_ca` verified with it
+    return open_note_keys(ca.note_keys, open_statement(ca.statement, root))
+
+
+def _require_ports(settings: Settings) -> None:
+    """SettingsError naming the first port that something else uses."""
+    for section, host, port in (
+        ("console", settings.console.host, settings.console.port),
+        ("device_api", settings.device_api.host, settings.device_api.port),
+        ("broker", settings.broker.host, settings.broker.port),
+    ):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as wrong:
+                raise SettingsError(
+                    f"port {port} on {host} for [{section}] cannot be used ({wrong.strerror}); end what uses it, "
+                    f"or change port under [{section}] in {SETTINGS_FILE}"
+                ) from None
+
+
+def _end_late() -> None:
+    """End the process soon, whatever still hangs: nothing that was promised waits in memory."""
+    late = Timer(STOP_S_MAX, os._exit, (0,))
+    late.daemon = True
+    late.start()
+
+
+def _console_url(settings: Settings) -> str:
+    scheme = "https" if settings.console.is_tls else "http"
+    return f"{scheme}://{settings.console.host}:{settings.console.port}"
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """What the operator did wrong, as one sentence and exit code 2."""
+    try:
+        yield
+    except (SettingsError, MapError) as wrong:
+        click.echo(f"tandem-hub: {wrong}", err=True)
+        sys.exit(MISUSE)
+    except Refused as refused:
+        click.echo(f"tandem-hub: {refused.sentence}", err=True)
+        sys.exit(MISUSE)
+    except PermissionError as wrong:
+        click.echo(f"tandem-hub: {wrong.filename} may not be used by this user; run it as the hub's owner", err=True)
+        sys.exit(MISUSE)
+
+
+@contextmanager
+def _opened(home: Path) -> Iterator[Engine]:
+    load(home)
+    engine = store.open_store(home)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _copy_keys(keys: Path, into: Path) -> None:
+    missing = [name for name in HUB_KEY_FILES if not (keys / name).is_file()]
+    if missing:
+        raise SettingsError(f"{keys} lacks {', '.join(missing)}; give the folder `hub` that `tandem-fleet init` made")
+    into.mkdir(mode=0o700, exist_ok=True)
+    for name in HUB_KEY_FILES:
+        shutil.copyfile(keys / name, into / name)
+        (into / name).chmod(0o600)
+
+
+def _agency_of(keys: Path) -> str:
+    """The agency that the key statement names; checked against the root when the hub's certificates are made."""
+    try:
+        return decode(payload_of((keys / KEY_STATEMENT).read_bytes()), KeyStatement).agency
+    except (OSError, Malformed):
+        raise SettingsError(
+            f"{keys} has no {KEY_STATEMENT}; give the folder `hub` that `tandem-fleet init` made"
+        ) from None
+
+
+def _bbox(text: str) -> BBox:
+    try:
+        west, south, east, north = (float(part) for part in text.split(","))
+    except ValueError:
+        raise SettingsError("--bbox is west,south,east,north in degrees, as -83.2,39.8,-82.8,40.1") from None
+    return west, south, east, north
+
+
+def _log_to_stderr() -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _now_s() -> int:
+    return int(time.time())

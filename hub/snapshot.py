@@ -1,0 +1,365 @@
+"""Everything the console shows, read in one transaction each time: values on their way to a browser, no decisions.
+
+A note appears here by its envelope only. There is no field that could hold its text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+from sqlalchemy import ColumnElement, Connection, Row, func, select
+
+from hub.positions import Position
+from hub.presence import State, Word
+from hub.rank import Need
+from hub.schema import assignment, device, incident, note, quarantine, staff, unit, unit_now
+from wire.incident import TYPES
+from wire.notes import NoteKind
+from wire.status import LABEL, Status, status_from
+
+NOTES_SHOWN_MAX = 200  # the newest; the rest is asked for by incident
+
+
+class CrewMember(Struct, frozen=True, kw_only=True):
+    """Somebody aboard."""
+
+    id: str
+    name: str
+
+
+class PositionView(Struct, frozen=True, kw_only=True):
+    """A position as a page needs it to move a marker on. `age_ms`: measured aboard before sending; a page adds the time
+    since `arrived_ms`. With `has_fix` false the terminal says that it has none now, and this is the last it had; place,
+    speed and time are null where there has never been one."""
+
+    unit: str
+    lat: float | None
+    lon: float | None
+    speed_mps: float | None
+    heading_deg: float | None
+    fix_at: datetime | None
+    arrived_ms: int
+    age_ms: int
+    has_fix: bool
+
+
+class UnitView(Struct, frozen=True, kw_only=True):
+    """A unit on the board. `position` is in a snapshot; where it is unset, the positions come their own way."""
+
+    unit: str
+    call_sign: str
+    agency: str
+    kind: str
+    device: str | None
+    status: str
+    status_label: str
+    status_ms: int
+    status_skipped: bool
+    assignment: str | None
+    crew: tuple[CrewMember, ...]
+    skills: tuple[str, ...]
+    languages: tuple[str, ...]
+    has_sworn: bool
+    presence: str
+    presence_ms: int | None
+    position: PositionView | UnsetType | None = UNSET
+
+
+class AssignmentView(Struct, frozen=True, kw_only=True):
+    """One unit on one incident: offered by a dispatcher, received by the terminal, acknowledged by a person."""
+
+    id: str
+    unit: str
+    call_sign: str
+    offered_ms: int
+    received_ms: int | None
+    acknowledged_ms: int | None
+    released_ms: int | None
+
+
+class IncidentView(Struct, frozen=True, kw_only=True):
+    """An open incident."""
+
+    id: str
+    number: int
+    type: str
+    type_label: str
+    priority: int
+    lat: float
+    lon: float
+    place: str
+    problem: str
+    cautions: tuple[str, ...]
+    skills: tuple[str, ...]
+    languages: tuple[str, ...]
+    state: str
+    gate: str
+    opened_ms: int
+    closed_ms: int | None
+    disposition: str | None
+    assignments: tuple[AssignmentView, ...]
+    notes: int
+
+
+class NoteView(Struct, frozen=True, kw_only=True):
+    """The envelope of a sealed note. `id` in hex; `author` a person's name, `incident` an id, `number` its number."""
+
+    id: str
+    incident: str | None
+    number: int | None
+    call_sign: str | None
+    author: str | None
+    kind: str
+    disposition: str | None
+    size_bytes: int
+    held_ms: int
+
+
+class HealthView(Struct, frozen=True, kw_only=True):
+    """What the hub had to refuse, by reason."""
+
+    quarantined: dict[str, int]
+
+
+class Sections(Struct, frozen=True, kw_only=True):
+    """All of the board but the positions, which do not come from SQL."""
+
+    units: tuple[UnitView, ...] = ()
+    incidents: tuple[IncidentView, ...] = ()
+    notes: tuple[NoteView, ...] = ()
+    health: HealthView = HealthView(quarantined={})
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """The whole board, with the hub's clock, so that a page can tell ages without trusting its own."""
+
+    now_ms: int
+    agency: str
+    units: tuple[UnitView, ...]
+    incidents: tuple[IncidentView, ...]
+    notes: tuple[NoteView, ...]
+    health: HealthView
+
+
+_NEVER = State(word=Word.NEVER, since_ms=None)
+LinkOf = Callable[[str], State]
+
+
+def read(connection: Connection, link_of: LinkOf) -> Sections:
+    """All sections as they are now."""
+    return Sections(
+        units=units(connection, link_of),
+        incidents=incidents(connection),
+        notes=notes(connection),
+        health=health(connection),
+    )
+
+
+def place(sections: Sections, positions: Mapping[str, Position], agency: str, now_ms: int) -> Snapshot:
+    """The sections with the positions put in."""
+    return Snapshot(
+        now_ms=now_ms,
+        agency=agency,
+        units=tuple(_placed(one, positions.get(one.unit)) for one in sections.units),
+        incidents=sections.incidents,
+        notes=sections.notes,
+        health=sections.health,
+    )
+
+
+def units(connection: Connection, link_of: LinkOf) -> tuple[UnitView, ...]:
+    """Every unit, by call sign: a dispatcher learns where each one stands, so the order never changes by itself."""
+    devices = {
+        row.unit: row.device for row in connection.execute(select(device.c.unit, device.c.device).where(is_usable()))
+    }
+    people = {row.staff: row for row in connection.execute(select(staff))}
+    rows = connection.execute(
+        select(unit, unit_now)
+        .select_from(unit.outerjoin(unit_now, unit.c.unit == unit_now.c.unit))
+        .order_by(unit.c.call_sign)
+    ).mappings()
+    shown = []
+    for row in rows:
+        aboard = [people[who] for who in (row[unit_now.c.crew] or "").split() if who in people]
+        device_id = devices.get(row[unit.c.unit])
+        link = _NEVER if device_id is None else link_of(device_id)
+        status = row[unit_now.c.status] or Status.OFF_DUTY
+        shown.append(
+            UnitView(
+                unit=row[unit.c.unit],
+                call_sign=row[unit.c.call_sign],
+                agency=row[unit.c.agency],
+                kind=row[unit.c.kind],
+                device=device_id,
+                status=status,
+                status_label=label(status),
+                status_ms=row[unit_now.c.status_ms] or 0,
+                status_skipped=bool(row[unit_now.c.skipped]),
+                assignment=row[unit_now.c.assignment],
+                crew=tuple(CrewMember(id=one.staff, name=one.name) for one in aboard),
+                skills=_every(one.skills for one in aboard),
+                languages=_every(one.languages for one in aboard),
+                has_sworn=any(one.role == "sworn" for one in aboard),
+                presence=link.word,
+                presence_ms=link.since_ms,
+            )
+        )
+    return tuple(shown)
+
+
+def incidents(connection: Connection, only: str | None = None) -> tuple[IncidentView, ...]:
+    """The open incidents, the most urgent first and of those the oldest; or the one whose id is `only`, open or not."""
+    wanted = incident.c.state == "open" if only is None else incident.c.incident == only
+    rows = connection.execute(select(incident).where(wanted).order_by(incident.c.priority, incident.c.opened_ms)).all()
+    ids = [row.incident for row in rows]
+    sent: dict[str, list[AssignmentView]] = {}
+    for one in connection.execute(
+        select(assignment, unit.c.call_sign)
+        .join(unit, unit.c.unit == assignment.c.unit)
+        .where(assignment.c.incident.in_(ids))
+        .order_by(assignment.c.offered_ms)
+    ):
+        sent.setdefault(one.incident, []).append(_assignment(one))
+    counted = {
+        row.encounter: row.n
+        for row in connection.execute(
+            select(note.c.encounter, func.count().label("n"))
+            .where(note.c.encounter.in_([row.encounter for row in rows]))
+            .group_by(note.c.encounter)
+        )
+    }
+    return tuple(_incident(row, sent.get(row.incident, []), counted.get(row.encounter, 0)) for row in rows)
+
+
+def notes(connection: Connection) -> tuple[NoteView, ...]:
+    """The newest sealed notes, by their envelopes."""
+    rows = connection.execute(
+        select(
+            note.c.note_id,
+            note.c.kind,
+            note.c.author,
+            note.c.disposition,
+            note.c.size_bytes,
+            note.c.held_ms,
+            incident.c.incident,
+            incident.c.number,
+            unit.c.call_sign,
+            staff.c.name,
+        )
+        .select_from(
+            note.outerjoin(incident, incident.c.encounter == note.c.encounter)
+            .outerjoin(device, device.c.device == note.c.device)
+            .outerjoin(unit, unit.c.unit == device.c.unit)
+            .outerjoin(staff, staff.c.staff == note.c.author)
+        )
+        .order_by(note.c.held_ms.desc())
+        .limit(NOTES_SHOWN_MAX)
+    )
+    return tuple(
+        NoteView(
+            id=row.note_id.hex(),
+            incident=row.incident,
+            number=row.number,
+            call_sign=row.call_sign,
+            author=row.name or row.author,
+            kind=_kind(row.kind),
+            disposition=row.disposition,
+            size_bytes=row.size_bytes,
+            held_ms=row.held_ms,
+        )
+        for row in rows
+    )
+
+
+def health(connection: Connection) -> HealthView:
+    """What was refused, counted by reason."""
+    rows = connection.execute(
+        select(quarantine.c.why, func.count().label("n")).group_by(quarantine.c.why).order_by(quarantine.c.why)
+    )
+    return HealthView(quarantined={row.why: row.n for row in rows})
+
+
+def position_view(position: Position) -> PositionView:
+    """`position` for a page."""
+    fix = position.fix
+    return PositionView(
+        unit=position.unit,
+        lat=None if fix is None else fix.lat,
+        lon=None if fix is None else fix.lon,
+        speed_mps=None if fix is None else fix.speed_mps,
+        heading_deg=None if fix is None else fix.heading_deg,
+        fix_at=None if fix is None else fix.at,
+        arrived_ms=position.arrived_ms,
+        age_ms=position.age_ms,
+        has_fix=position.has_fix,
+    )
+
+
+def label(status: str) -> str:
+    """What people call `status`; a word this hub does not know is shown as it came."""
+    known = status_from(status)
+    return status if known is None else LABEL[known]
+
+
+def type_label(code: str) -> str:
+    """What people call this incident type; a code this hub does not know is shown as it came."""
+    known = TYPES.get(code)
+    return code if known is None else known.label
+
+
+def is_usable() -> ColumnElement[bool]:
+    """Of a device: it may speak for its unit."""
+    return device.c.state.in_(("enrolled", "active"))
+
+
+def _placed(shown: UnitView, position: Position | None) -> UnitView:
+    return msgspec.structs.replace(shown, position=None if position is None else position_view(position))
+
+
+def _every(columns: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(code for column in columns for code in column.split()))
+
+
+def _assignment(row: Row[tuple[object, ...]]) -> AssignmentView:
+    return AssignmentView(
+        id=row.assignment,
+        unit=row.unit,
+        call_sign=row.call_sign,
+        offered_ms=row.offered_ms,
+        received_ms=row.received_ms,
+        acknowledged_ms=row.acknowledged_ms,
+        released_ms=row.released_ms,
+    )
+
+
+def _incident(row: Row[tuple[object, ...]], sent: list[AssignmentView], notes_n: int) -> IncidentView:
+    need = msgspec.json.decode(row.need, type=Need)
+    return IncidentView(
+        id=row.incident,
+        number=row.number,
+        type=row.type,
+        type_label=type_label(row.type),
+        priority=row.priority,
+        lat=row.lat,
+        lon=row.lon,
+        place=row.place,
+        problem=row.problem,
+        cautions=msgspec.json.decode(row.cautions, type=tuple[str, ...]),
+        skills=need.skills,
+        languages=need.languages,
+        state=row.state,
+        gate=row.gate,
+        opened_ms=row.opened_ms,
+        closed_ms=row.closed_ms,
+        disposition=row.disposition,
+        assignments=tuple(sent),
+        notes=notes_n,
+    )
+
+
+def _kind(number: int) -> str:
+    known = {int(kind): kind.name.lower() for kind in NoteKind}
+    return known.get(number, str(number))

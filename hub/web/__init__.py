@@ -1,0 +1,1 @@
+"""The console: what people at the agency see and do in a browser."""

@@ -1,0 +1,25 @@
+"""JSON in and out of a view, typed at both ends."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+from flask import Response, request
+
+from hub.errors import Refused
+
+T = TypeVar("T")
+
+
+def json(value: object, status: int = 200) -> Response:
+    """`value` (a Struct or plain data) as the answer."""
+    return Response(msgspec.json.encode(value), status, mimetype="application/json")
+
+
+def body(kind: type[T]) -> T:
+    """The `kind` in the request's body; Refused when it is something else."""
+    try:
+        return msgspec.json.decode(request.get_data(), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+        raise Refused("malformed", f"The request is not understood: {wrong}.") from None

@@ -1,0 +1,139 @@
+"""The console's Flask app: put together here, served by hub.main."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Callable
+from pathlib import Path
+
+from flask import Flask, Response, render_template, request
+from msgspec import Struct
+from sqlalchemy import Engine
+from werkzeug.exceptions import HTTPException
+
+from hub.board import VIEWERS_MAX, Board
+from hub.errors import Refused, http_status
+from hub.positions import Positions
+from hub.snapshot import LinkOf
+from hub.web import answers
+from hub.web.access import Door
+from hub.web.dispatch import dispatch_views
+from hub.web.live import live_views
+from hub.web.pages import page_views
+from hub.web.signin import sign_in_views
+from hub.web.streets import street_views
+
+THREADS = VIEWERS_MAX + 32  # of the server: each open page holds one for its stream
+BODY_BYTES_MAX = 1024 * 1024
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+BUILT = Path(__file__).parent / "static" / "dist"
+
+_CONTENT_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "font-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "worker-src 'self'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+
+
+class ConsoleParts(Struct, frozen=True, kw_only=True):
+    """What the console is made of. `maps_dir` is what `hub.maps.current_map` takes; `changed` is told after a
+    dispatcher changed something; `link_of` says whether a device is connected; `hosts` are the names under which
+    browsers may come, without ports."""
+
+    engine: Engine
+    board: Board
+    positions: Positions
+    agency: str
+    maps_dir: Path
+    changed: Callable[[], None]
+    now_ms: Callable[[], int]
+    secure_cookies: bool
+    link_of: LinkOf
+    hosts: frozenset[str] = LOOPBACK
+
+
+class Wrong(Struct, frozen=True, kw_only=True):
+    """The body of a JSON answer that is an error."""
+
+    code: str
+    message: str
+
+
+def create_console(parts: ConsoleParts) -> Flask:
+    """The console over `parts`."""
+    mimetypes.add_type("text/javascript", ".mjs")  # Debian's table says otherwise, and browsers then refuse the worker
+    app = Flask(__name__, static_folder=str(BUILT), static_url_path="/static")
+    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
+    door = Door(
+        parts.engine,
+        parts.now_ms,
+        hosts=parts.hosts,
+        # the prefix makes a browser refuse the cookie unless it is Secure and of this very host
+        cookie="__Host-tandem" if parts.secure_cookies else "tandem-console",
+        secure=parts.secure_cookies,
+    )
+
+    def changed() -> None:
+        parts.board.changed()
+        parts.changed()
+
+    door.guard(app)
+    app.register_blueprint(sign_in_views(parts.engine, parts.now_ms, door, parts.agency))
+    app.register_blueprint(page_views(parts.engine, parts.agency, parts.link_of, BUILT))
+    app.register_blueprint(
+        live_views(
+            parts.engine,
+            parts.board,
+            parts.positions,
+            parts.now_ms,
+            door,
+            agency=parts.agency,
+            link_of=parts.link_of,
+        )
+    )
+    app.register_blueprint(dispatch_views(parts.engine, parts.positions, changed, parts.now_ms, parts.link_of))
+    app.register_blueprint(street_views(parts.maps_dir))
+    app.register_error_handler(Refused, lambda refused: _refusal(refused.code, refused.sentence, http_status(refused)))
+    app.register_error_handler(HTTPException, _http_error)
+    app.after_request(lambda answer: _protected(answer, parts.secure_cookies))
+    return app
+
+
+def _refusal(code: str, sentence: str, status: int) -> Response:
+    if request.path.startswith(("/api/", "/map/")):
+        return answers.json(Wrong(code=code, message=sentence), status)
+    return Response(render_template("refused.html", sentence=sentence), status)
+
+
+def _http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    if status == 404:
+        return _refusal("not_found", "There is nothing at this address.", status)
+    if status == 413:
+        return _refusal("too_large", "That is more than this console takes at once.", status)
+    if status < 400:  # a redirect
+        answer = error.get_response()
+        return Response(answer.get_data(), status, answer.headers)
+    return _refusal("failed" if status >= 500 else "malformed", f"{error.name}.", status)
+
+
+def _protected(answer: Response, is_secure: bool) -> Response:
+    headers = answer.headers
+    headers["Content-Security-Policy"] = _CONTENT_POLICY
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers.setdefault("Referrer-Policy", "no-referrer")
+    headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    if is_secure:
+        headers["Strict-Transport-Security"] = "max-age=31536000"
+    if not request.path.startswith(("/static/", "/map/")):
+        headers["Cache-Control"] = "no-store"
+    return answer

@@ -1,0 +1,111 @@
+"""What a page asks once and what it is told from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from flask import Blueprint, Response
+from msgspec import Struct
+from sqlalchemy import Engine
+
+from hub import snapshot
+from hub.board import Board
+from hub.errors import Refused
+from hub.positions import Positions
+from hub.snapshot import LinkOf
+from hub.web import answers
+from hub.web.access import Door, signed_in
+from wire.incident import DISPOSITIONS, LANGUAGES, PRIORITIES, SKILLS, TYPES
+
+
+class Me(Struct, frozen=True, kw_only=True):
+    """Who is signed in, and the token for requests that change something."""
+
+    account: str
+    name: str
+    role: str
+    csrf: str
+
+
+class TypeWord(Struct, frozen=True, kw_only=True):
+    """An incident type to choose."""
+
+    code: str
+    label: str
+    is_gated: bool
+
+
+class Words(Struct, frozen=True, kw_only=True):
+    """The codes a page needs, with their labels."""
+
+    types: tuple[TypeWord, ...]
+    priorities: tuple[int, ...]
+    dispositions: Mapping[str, str]
+    skills: Mapping[str, str]
+    languages: Mapping[str, str]
+
+
+_WORDS = Words(
+    types=tuple(TypeWord(code=one.code, label=one.label, is_gated=one.is_gated) for one in TYPES.values()),
+    priorities=PRIORITIES,
+    dispositions={code: label for code, (label, _eido) in DISPOSITIONS.items()},
+    skills=SKILLS,
+    languages=LANGUAGES,
+)
+
+
+def live_views(
+    engine: Engine,
+    board: Board,
+    positions: Positions,
+    now_ms: Callable[[], int],
+    door: Door,
+    *,
+    agency: str,
+    link_of: LinkOf,
+) -> Blueprint:
+    """GET under /api/v1: me, words, snapshot, events, notes, health."""
+    views = Blueprint("live", __name__, url_prefix="/api/v1")
+
+    @views.get("/me")
+    def me() -> Response:
+        person = signed_in()
+        return answers.json(Me(account=person.account, name=person.name, role=person.role, csrf=person.csrf))
+
+    @views.get("/words")
+    def words() -> Response:
+        return answers.json(_WORDS)
+
+    @views.get("/snapshot", endpoint="snapshot")
+    def whole() -> Response:
+        with engine.begin() as connection:
+            sections = snapshot.read(connection, link_of)
+        known = {position.unit: position for position in positions.all()}
+        return answers.json(snapshot.place(sections, known, agency, now_ms()))
+
+    @views.get("/events")
+    def events() -> Response:
+        viewer = board.join()
+        if viewer is None:
+            raise Refused("unavailable", "Too many pages are open on this hub. Close one.")
+        token = door.token()
+
+        def stream() -> Iterator[bytes]:
+            yield from viewer.stream(now_ms, lambda: door.is_still_signed_in(token))
+
+        answer = Response(stream(), mimetype="text/event-stream")
+        answer.headers["X-Accel-Buffering"] = "no"
+        answer.call_on_close(lambda: board.leave(viewer))
+        return answer
+
+    @views.get("/notes")
+    def notes() -> Response:
+        with engine.begin() as connection:
+            return answers.json(snapshot.notes(connection))
+
+    @views.get("/health")
+    def health() -> Response:
+        with engine.begin() as connection:
+            return answers.json(snapshot.health(connection))
+
+    return views
