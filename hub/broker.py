@@ -25,6 +25,7 @@ from wire.codec import MESSAGE_BYTES_MAX
 from wire.topics import HUB_PRESENCE, ROOT
 
 BROKER_FOLDER = "broker"
+SBIN = "/usr/sbin:/usr/local/sbin"  # where Debian puts it, off an ordinary user's PATH
 START_S_MAX = 15.0
 STOP_S_MAX = 2.0
 BACKOFF_S_MIN, BACKOFF_S_MAX = 0.5, 30.0
@@ -39,8 +40,8 @@ class BrokerError(SettingsError):
 class Broker:
     """Mosquitto for the hub in `home`; what happens to it is told to `say`, a line at a time."""
 
-    def __init__(self, home: Path, settings: Settings, say: Callable[[str], None]) -> None:
-        self._home, self._settings, self._say = home, settings, say
+    def __init__(self, home: Path, settings: Settings, say: Callable[[str], None], sbin: str = SBIN) -> None:
+        self._home, self._settings, self._say, self._sbin = home, settings, say, sbin
         self._lock = threading.Lock()
         self._child: subprocess.Popen[str] | None = None
         self._thread: threading.Thread | None = None
@@ -51,7 +52,7 @@ class Broker:
 
     def start(self) -> None:
         """Start it and wait until it takes connections; BrokerError when it does not."""
-        program, host, port = _program(), self._settings.broker.host, self._settings.broker.port
+        program, host, port = _program(self._sbin), self._settings.broker.host, self._settings.broker.port
         _refuse_taken(host, port)
         configuration = write_configuration(self._home, self._settings)
         # One thread starts every child and outlives them: the kernel sends the death signal when the *thread* that
@@ -112,6 +113,7 @@ class Broker:
         with self._lock:
             if self._stopping.is_set():
                 return 0
+            self._lines.clear()
             child = self._child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
             )
@@ -149,7 +151,10 @@ class Broker:
                     self._say(f"broker: {text}")
 
     def _last_words(self) -> str:
-        return self._lines[-1] if self._lines else "it said nothing"
+        """Its first complaint since it was started: those that follow only tell what came of it."""
+        wrong = [line for line in self._lines if "Error" in line]
+        said = wrong or list(self._lines) or ["it said nothing"]
+        return said[0 if wrong else -1].partition(": ")[2] or said[-1]
 
 
 def write_configuration(home: Path, settings: Settings) -> Path:
@@ -226,10 +231,10 @@ def _user() -> str:
         return str(os.getuid())  # a container's user without a name: not root, so the broker does not look it up
 
 
-def _program() -> str:
+def _program(sbin: str) -> str:
     if shutil.which("setpriv") is None:
         raise BrokerError("setpriv is missing: `sudo apt-get install --no-install-recommends util-linux`")
-    program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+    program = shutil.which("mosquitto") or shutil.which("mosquitto", path=sbin)
     if program is None:
         raise BrokerError("Mosquitto is missing: `sudo apt-get install --no-install-recommends mosquitto`")
     return program

@@ -51,14 +51,14 @@ from wire.signature import public_der, public_from
 SOFTWARE_MIN = "0.1.0"  # older boards cannot read what this hub sends
 WRONG_MACS_MAX = 5
 SAME_ANSWER_MS = 15 * 60_000  # a board whose link broke may ask again
-PER_TID_PER_HOUR = 5
 THREADS = 8
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """How often one address may ask: `attempts_per_min` challenges, and as many proofs."""
+    """How often one address may ask, `attempts_per_min` challenges and as many proofs, and how often one bundle."""
 
     attempts_per_min: int = 10
+    challenges_per_hour: int = 5
 
 
 class DeviceApiParts(Struct, frozen=True, kw_only=True):
@@ -101,7 +101,7 @@ def create_device_api(parts: DeviceApiParts) -> Flask:
     challenges = Challenges()
     per_address_asks = Limiter(parts.limits.attempts_per_min, 60_000)
     per_address_proofs = Limiter(parts.limits.attempts_per_min, 60_000)
-    per_tid = Limiter(PER_TID_PER_HOUR, 3600_000)
+    per_tid = Limiter(parts.limits.challenges_per_hour, 3600_000)
 
     @app.get(ROOT_PATH)
     def root() -> Response:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import re
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,7 +14,6 @@ from typing import TypeVar
 
 import click
 import msgspec
-import segno
 
 from provisioning import ceremony, grants
 from provisioning.ceremony import clinical_key_file, make_fleet, write_fleet
@@ -143,8 +141,8 @@ def show(device_id: str, as_json: bool, root: Path, url: str, account: str, pass
         click.echo(msgspec.json.encode(fields))
         return
     for name, value in fields.items():
-        is_time = name.endswith("_ms") and isinstance(value, int)
-        click.echo(f"{name.removesuffix('_ms'):12} {'–' if value is None else _when(value) if is_time else value}")
+        shown = _when(value) if name.endswith("_ms") and isinstance(value, int) else value
+        click.echo(f"{name.removesuffix('_ms'):12} {'–' if shown is None else shown}")
 
 
 @cli.command("first-boot")
@@ -181,7 +179,7 @@ def keys() -> None:
 @click.option("--desk", required=True, help="The device id of the desk.")
 @click.option("--staff", required=True, help="The id of the clinician, as in the roster.")
 @click.option("--out", type=PATH, required=True, help="Where the grant goes: carry it to the desk.")
-@click.option("--words", help="The four words that the desk shows; without a terminal to ask at, they must be given.")
+@click.option("--words", help="The four words that the desk shows; refused when the hub's differ.")
 @click.option("--root", type=PATH, help="root.crt; by default the one in --home.")
 @_at_hub
 def grant(
@@ -230,16 +228,15 @@ def _desk_key(hub: Hub, desk: str) -> bytes:
 
 
 def _compare(ours: str, theirs: str | None, desk: str) -> None:
-    """Nothing when both screens show the same words; CannotDo otherwise: the hub may have shown us a key of its own."""
-    if theirs is None:
-        if not sys.stdin.isatty():
-            raise CannotDo("nobody is here to compare the words: give those that the desk shows with --words")
-        click.echo(f"The hub says that the key of {desk} is: {ours}", err=True)
-        is_same = click.confirm("Does the desk's own screen show the same four words?", err=True)
-    else:
-        is_same = re.sub(r"[\s,-]+", " ", theirs.strip().lower()) == ours
-    if not is_same:
+    """Nothing when the desk shows the same words; CannotDo otherwise: the hub may have shown us a key of its own.
+
+    Words that were not given are for the person who says the code: without it a grant to a wrong key opens nothing.
+    """
+    if theirs is not None and re.sub(r"[\s,-]+", " ", theirs.strip().lower()) != ours:
         raise CannotDo(f"the desk and the hub do not show the same key for {desk}: stop, and tell the fleet's owner")
+    if theirs is None:
+        _say(f"The hub says that the four words of {desk} are: {ours}")
+        _say("Compare them with those on the desk's own screen BEFORE you say the code. If they differ, say nothing.")
 
 
 def _newest_epoch(home: Path) -> int:
@@ -267,6 +264,10 @@ def _said(path: str) -> str:
 
 
 def _qr_svg(bundle: bytes) -> bytes:
+    try:
+        import segno
+    except ImportError:
+        raise CannotDo("--qr needs the extra `fleet`: pip install 'tandem-mdt[fleet]'") from None
     out = BytesIO()
     segno.make_qr(bundle, error="m").save(out, kind="svg", scale=8, xmldecl=True)
     return out.getvalue()

@@ -19,6 +19,7 @@ from wire.codec import decode, encode
 from wire.enrollment import Admission, BrokerAddress, Bundle, Challenge, CsrRequest, Enrolled, Facts, Refusal
 from wire.facts import AuditFact, ShelfWanted, ShiftFact, StateHeld, StatusFact
 from wire.fix import Fix
+from wire.fleet import AddedDevice, DeviceEntry, DeviceList, NewDevice
 from wire.keys import ClinicalGrant, KeyStatement, NoteKey, NoteKeyList, StatedKey
 from wire.live import HubPresence, Live, LogRange, Presence
 from wire.notes import Header, NoteContent, NoteKind
@@ -83,6 +84,20 @@ ASSIGNMENT = Assignment(
 NOTE_KEY = NoteKey(kid=b"kid-kid-", suite=1, public=b"der", epoch=1, role="clinical", not_after_ms=1_900_000_000_000)
 STATED = StatedKey(role="snapshot", public=b"der", not_after_ms=1_900_000_000_000)
 STAFF = StaffMember(id="s-1", name="Ash", role="specialist", skills=("clinician",), languages=("eng", "spa"))
+DEVICE = DeviceEntry(
+    device="t-golden",
+    unit="care-2",
+    call_sign="CARE-2",
+    kind="vehicle",
+    state="enrolled",
+    added_ms=1_789_069_150_000,
+    enrolled_ms=1_789_069_210_000,
+    not_after_ms=1_796_845_150_000,
+    serial="5f",
+    kem_public=b"kem",
+    model="Raspberry Pi 5",
+    software="0.1.0",
+)
 ENTRY = ShelfEntry(
     note_id=NOTE,
     body_sha256=b"h" * 32,
@@ -178,6 +193,10 @@ MESSAGES: tuple[Struct, ...] = (
     ADMISSION,
     Enrolled(v=1, kind="vehicle", hub_url="https://hub:8443", root_spki_sha256=b"r" * 32, admission=ADMISSION),
     Refusal(code="E1", what="This bundle has expired. Ask for a new one."),
+    NewDevice(unit="CARE-2", kind="vehicle"),
+    AddedDevice(device="t-golden", unit="care-2", call_sign="CARE-2", exp_s=1_789_155_550, bundle=b"bundle"),
+    DEVICE,
+    DeviceList(devices=(DEVICE,)),
 )
 
 NOT_ON_THE_WIRE = {  # values that are made here and never encoded
