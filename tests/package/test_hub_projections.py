@@ -215,6 +215,18 @@ def test_rebuilding_does_not_ask_the_keys_and_units_of_today(agency: Agency) -> 
     assert_rebuilds_the_same(agency)
 
 
+def test_rebuilding_does_not_know_the_future(agency: Agency) -> None:
+    agency.incident()
+    press(agency, agency.one, "en_route", "a1")
+    agency.offer("a1", agency.one)
+    press(agency, agency.one, "available", "a1")
+    agency.offer("a2", agency.one)
+    agency.release("a2")
+    agency.offer("a3", agency.one)
+    assert agency.assignment("a1").acknowledged_ms is None
+    assert_rebuilds_the_same(agency)
+
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["press", "press", "press", "offer", "release", "hold", "shift", "note", "undo"]),
