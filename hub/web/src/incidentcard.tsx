@@ -172,7 +172,7 @@ function End({ incident, isFree }: { incident: Incident; isFree: boolean }) {
     return (
         <form class="end" onSubmit={(event) => void end(event)}>
             <select value={how} aria-label="How it ended" onChange={(event) => setHow(event.currentTarget.value)} disabled={!isFree}>
-                <option value="">{isFree ? "How did it end?" : "Release its units before closing"}</option>
+                <option value="">{isFree ? "How did it end?" : "Units are still on it"}</option>
                 {Object.entries(words.value?.dispositions ?? {}).map(([code, label]) => (
                     <option value={code} key={code}>
                         {label}
