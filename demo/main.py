@@ -66,8 +66,8 @@ def cli(
     """
     if context.invoked_subcommand:
         return
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.default_int_handler)  # as Ctrl-C: everything is stopped in order
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)  # stop everything in order
     try:
         if story is None:
             _run(home, city, fresh)
