@@ -6,7 +6,8 @@ import json
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,15 +49,26 @@ def test_an_empty_file_has_no_fixes_and_cannot_be_played(tmp_path: Path) -> None
     assert bridge("replay", str(empty)).returncode == 2
 
 
+@contextmanager
+def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The program in the background, and no longer than the test, whatever comes of it."""
+    program = subprocess.Popen([*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield program
+    finally:
+        program.kill()
+        program.communicate()
+
+
+def first_line(program: subprocess.Popen[str]) -> str:
+    assert program.stdout is not None
+    return program.stdout.readline().strip()
+
+
 def test_a_capture_played_is_read_as_the_capture(tmp_path: Path) -> None:
     capture, link = OWN / "rmc-then-gga.nmea", tmp_path / "gps"
-    player = subprocess.Popen(
-        [*PROGRAM, "replay", str(capture), "--speed", "20", "--link", str(link)], stdout=subprocess.PIPE, text=True
-    )
-    with player:
-        assert player.stdout is not None
-        path = player.stdout.readline().strip()
-        assert str(link.readlink()) == path
+    with running("replay", str(capture), "--speed", "20", "--link", str(link)) as player:
+        assert first_line(player) == str(link.readlink())
         done = bridge("fixes", str(link))
         assert player.wait(10) == 0
     assert done.stdout == bridge("fixes", str(capture)).stdout
@@ -67,29 +79,20 @@ def test_a_capture_played_is_read_as_the_capture(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_reader_and_player_cleanly(ending: signal.Signals, tmp_path: Path) -> None:
     link = tmp_path / "gps"
-    player = subprocess.Popen(
-        [*PROGRAM, "replay", str(OWN / "rmc-then-gga.nmea"), "--loop", "--speed", "50", "--link", str(link)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with player:
-        assert player.stdout is not None
-        path = player.stdout.readline().strip()
-        reader = subprocess.Popen([*PROGRAM, "fixes", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        with reader:
-            assert reader.stdout is not None
-            reader.stdout.readline()
+    capture = str(OWN / "rmc-then-gga.nmea")
+    with running("replay", capture, "--loop", "--speed", "50", "--link", str(link)) as player:
+        path = first_line(player)
+        with running("fixes", path) as reader:
+            assert first_line(reader)
             refused = bridge("fixes", path)
             assert refused.returncode == 2 and "another program is reading it" in refused.stderr
             reader.send_signal(ending)
             _, said = reader.communicate(timeout=10)
-        assert reader.returncode == 0
+            assert reader.returncode == 0
         assert set(json.loads(said.splitlines()[-1])) == {"accepted", "empty", "rejected", "noise_bytes"}
-        time.sleep(0.1)
         player.send_signal(ending)
         _, said = player.communicate(timeout=10)
-    assert (player.returncode, said) == (0, "")
+        assert (player.returncode, said) == (0, "")
     assert not link.is_symlink()
 
 
