@@ -286,10 +286,10 @@ class _Batch:
                 self._marks.drop(Dropped.EARLIER_BOOT)
                 return
             self._begin_boot(row.device, said.boot)
-        elif (said.session, said.mono_ms) < (current.session, current.mono_ms):
+        elif said.mono_ms < current.mono_ms:  # not by session: a terminal that lost its ledger counts anew
             self._marks.drop(Dropped.REPEATED)
             return
-        elif (said.session, said.mono_ms) == (current.session, current.mono_ms):
+        elif said.mono_ms == current.mono_ms:
             # The broker kept it and says it again. It may be long gone, so it is not here until it says a new word,
             # but if it is here, it missed what we sent while we were away.
             self._births[row.device] = None
