@@ -13,6 +13,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct
 from sqlalchemy import Engine, select
+from sqlalchemy.exc import DBAPIError
 
 from hub import desired, schema, shelf
 from hub.desired import Kept, Vouched
@@ -22,6 +23,7 @@ from wire.topics import SealedNotes, State, Topic
 
 LOOK_S = 5.0  # how often unconfirmed snapshots are looked for
 AGAIN_S_MIN, AGAIN_S_MAX = 30.0, 600.0  # an unconfirmed snapshot is sent again after this, then twice as late
+AFTER_FAILURE_S = 1.0
 WANTED_MAX = 1000  # answers owed to desks; a desk that asks for more asks again at its next birth
 
 _log = structlog.get_logger("hub.downlink")
@@ -41,6 +43,12 @@ class _Sent(Struct, kw_only=True):
     version: state.Version
     at_s: float
     wait_s: float
+
+
+class _Asked(Struct, frozen=True, kw_only=True):
+    born: frozenset[str]
+    changed: frozenset[str]
+    wanted: tuple[tuple[str, bytes], ...]
 
 
 class Downlink:
@@ -87,24 +95,44 @@ class Downlink:
 
     def run(self) -> None:
         """Send what was asked for, until `stop`."""
-        while True:
-            with self._condition:
-                if not (self._is_stopping or self._is_all or self._changed or self._born or self._wanted):
-                    self._condition.wait(LOOK_S)
-                if self._is_stopping:
-                    return
-                born, self._born = self._born, set()
-                changed, self._changed = self._changed, set()
-                wanted, self._wanted = self._wanted, {}
-                if self._is_all:
-                    changed, self._is_all = changed | self._parts.connected(), False
-            for device in sorted(born):
-                self._send(device, is_birth=True)
-            for device in sorted((changed - born) & self._parts.connected()):
-                self._send(device, is_birth=False)
-            for device, note_id in wanted:
-                self._deliver(device, note_id)
-            self._send_unconfirmed()
+        while (asked := self._next()) is not None:
+            try:
+                self._answer(asked)
+            except DBAPIError as wrong:
+                _log.error("the database does not answer", why=str(wrong.orig))
+                self._ask_again(asked)
+
+    def _next(self) -> _Asked | None:
+        """What was asked for since the last time, waiting a while for the first; None when it is time to stop."""
+        with self._condition:
+            if not (self._is_stopping or self._is_all or self._changed or self._born or self._wanted):
+                self._condition.wait(LOOK_S)
+            if self._is_stopping:
+                return None
+            changed = self._changed | (self._parts.connected() if self._is_all else frozenset())
+            asked = _Asked(born=frozenset(self._born), changed=frozenset(changed), wanted=tuple(self._wanted))
+            self._is_all = False
+            self._changed.clear()
+            self._born.clear()
+            self._wanted.clear()
+            return asked
+
+    def _ask_again(self, asked: _Asked) -> None:
+        with self._condition:
+            self._born |= asked.born
+            self._changed |= asked.changed
+            self._wanted.update(dict.fromkeys(asked.wanted))
+            if not self._is_stopping:
+                self._condition.wait(AFTER_FAILURE_S)
+
+    def _answer(self, asked: _Asked) -> None:
+        for device in sorted(asked.born):
+            self._send(device, is_birth=True)
+        for device in sorted((asked.changed - asked.born) & self._parts.connected()):
+            self._send(device, is_birth=False)
+        for device, note_id in asked.wanted:
+            self._deliver(device, note_id)
+        self._send_unconfirmed()
 
     def _send(self, device: str, *, is_birth: bool) -> None:
         with self._parts.engine.begin() as connection:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from hub.positions import Position
+from hub.position import Position
 
 LIVE_S = 15  # a terminal reports every 10 s or better, parked too
 AGING_S = 60

@@ -7,6 +7,7 @@ topic changes nothing, is counted, and stands in the quarantine; nothing that a 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
@@ -34,6 +35,9 @@ QUARANTINE_ROWS_MAX = 1000  # per device; the first are the evidence, the rest i
 WORKING = frozenset({"enrolled", "active"})
 INTEGER_MAX = 2**53  # SQLite ends at 2**63 and browsers at 2**53; no clock or counter of ours comes near
 WANTED_MAX = shelf.ENTRIES_MAX
+
+
+_INSERT_RECORD = insert(schema.record).returning(schema.record.c.id)  # built once: building costs as much as running
 
 
 class Why(StrEnum):
@@ -158,6 +162,7 @@ class _Batch:
         self._marks = marks
         self._devices: dict[str, Row[tuple[object, ...]] | None] = {}
         self._through: dict[tuple[str, bytes], int] = {}
+        self._signers: dict[str, int] = {}
         self._is_moved: set[tuple[str, bytes]] = set()
         self._births: dict[str, None] = {}  # dicts as ordered sets
         self._here: dict[str, None] = {}
@@ -281,10 +286,10 @@ class _Batch:
                 self._marks.drop(Dropped.EARLIER_BOOT)
                 return
             self._begin_boot(row.device, said.boot)
-        elif (said.session, said.mono_ms) < (current.session, current.mono_ms):
+        elif said.mono_ms < current.mono_ms:  # not by session: a terminal that lost its ledger counts anew
             self._marks.drop(Dropped.REPEATED)
             return
-        elif (said.session, said.mono_ms) == (current.session, current.mono_ms):
+        elif said.mono_ms == current.mono_ms:
             # The broker kept it and says it again. It may be long gone, so it is not here until it says a new word,
             # but if it is here, it missed what we sent while we were away.
             self._births[row.device] = None
@@ -396,25 +401,25 @@ class _Batch:
     def _store(self, row: Row[tuple[object, ...]], record: Record, arrival: Arrival) -> None:
         refused = self._judge(row, record)
         record_id = self._connection.execute(
-            insert(schema.record)
-            .values(
-                device=record.device,
-                log_id=record.log_id,
-                seq=record.seq,
-                kind=record.kind,
-                data=arrival.payload,
-                held_ms=self._now_ms,
-                signer=self._signer(row),
-                refused=refused,
-            )
-            .returning(schema.record.c.id)
+            _INSERT_RECORD,
+            {
+                "device": record.device,
+                "log_id": record.log_id,
+                "seq": record.seq,
+                "kind": record.kind,
+                "data": arrival.payload,
+                "held_ms": self._now_ms,
+                "signer": self._signer(row),
+                "refused": refused,
+            },
         ).scalar_one()
         if refused is not None:
             self._quarantine(record.device, arrival, refused)
             return
         held = projections.Held(id=record_id, record=record, held_ms=self._now_ms, certificate=row.certificate or b"")
         try:
-            with self._connection.begin_nested():
+            # Trails are most of what comes, and folding one writes nothing that could be left half done.
+            with nullcontext() if record.kind == Kind.TRAIL else self._connection.begin_nested():
                 change = projections.fold(self._connection, held)
                 self._do_once(record)
         except (Malformed, OverflowError, IntegrityError):
@@ -516,17 +521,23 @@ class _Batch:
 
     def _signer(self, row: Row[tuple[object, ...]]) -> int:
         """The row that keeps this device's key and certificate as they are now."""
+        if row.device not in self._signers:
+            self._signers[row.device] = self._signer_row(row)
+        return self._signers[row.device]
+
+    def _signer_row(self, row: Row[tuple[object, ...]]) -> int:
         certificate = row.certificate or b""
         digest = sha256(row.device.encode() + b"\0" + sha256(row.public).digest() + certificate).digest()
         table = schema.signer
         found = self._connection.execute(select(table.c.id).where(table.c.digest == digest)).scalar()
-        if found is None:
-            found = self._connection.execute(
-                insert(table)
-                .values(device=row.device, digest=digest, public=row.public, certificate=certificate)
-                .returning(table.c.id)
-            ).scalar_one()
-        return int(found)
+        if found is not None:
+            return int(found)
+        made = self._connection.execute(
+            insert(table)
+            .values(device=row.device, digest=digest, public=row.public, certificate=certificate)
+            .returning(table.c.id)
+        ).scalar_one()
+        return int(made)
 
     # --- who may speak, and what is refused
 

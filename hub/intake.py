@@ -15,17 +15,29 @@ from sqlalchemy.exc import DBAPIError
 
 from hub import ingest, positions
 from hub.ingest import Arrival, Marks, Taken, Wanted
-from hub.link import Link, Received
+from hub.link import Received
 from hub.positions import Position, Positions
 from hub.presence import Presence
 from wire import records
 from wire.keys import NoteKeyList
-from wire.topics import Receipts
+from wire.topics import Receipts, Topic
 
 WAIT_S = 0.2  # for the first of a batch; also how soon a stop is seen
 KEEP_POSITIONS_S = 10.0  # they are for the next start; each write costs the disk a sync
 SAY_REFUSED_S = 10.0
 AGAIN_S = 1.0  # after the database failed
+
+
+class FromBroker(Protocol):
+    """What the pipe needs of the link."""
+
+    def receive(self, wait_s: float) -> list[Received]: ...
+
+    def publish(self, topic: Topic, payload: bytes) -> bool: ...
+
+    def acknowledge(self, received: Received) -> None: ...
+
+    def drop(self) -> None: ...
 
 
 class Told(Protocol):
@@ -46,7 +58,7 @@ class IntakeParts(Struct, frozen=True, kw_only=True):
     """What the pipe is made of."""
 
     engine: Engine
-    link: Link
+    link: FromBroker
     snapshot_key: ec.EllipticCurvePrivateKey
     note_keys: NoteKeyList
     marks: Marks
@@ -87,9 +99,13 @@ def run(parts: IntakeParts, stopping: Event) -> None:
 def keep_positions(parts: IntakeParts) -> None:
     """Write down the positions that moved since the last time."""
     moved = parts.positions.unkept()
-    if moved:
+    if not moved:
+        return
+    try:
         with parts.engine.begin() as connection:
             positions.keep(connection, moved)
+    except DBAPIError as wrong:  # nobody was promised that these last
+        _log.error("the database does not take positions", why=str(wrong.orig))
 
 
 _log = structlog.get_logger("hub.intake")

@@ -4,31 +4,13 @@ from __future__ import annotations
 
 from threading import Lock
 
-from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, delete, insert, select
 
 from hub import schema
+from hub.position import Position as Position
 from wire.codec import decode, encode
 from wire.fix import Fix
-
-
-class Position(Struct, frozen=True, kw_only=True):
-    """Where a unit is believed to be.
-
-    `fix`: the last one its terminal had, None while there has never been one; `has_fix` false: the terminal says that
-    it has none now. `arrived_ms` and `age_ms` are of `fix`: when it came here, and how old it was then. `boot` and
-    `mono_ms` are of the message, so that nothing older is believed.
-    """
-
-    unit: str
-    device: str
-    fix: Fix | None
-    has_fix: bool
-    arrived_ms: int
-    age_ms: int
-    boot: bytes
-    mono_ms: int
 
 
 class Positions:

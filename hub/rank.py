@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from hub.freshness import Freshness, age_s, freshness, spoken_age
-from hub.positions import Position
+from hub.position import Position
 from wire.distance import believed, distance_m
 from wire.incident import LANGUAGES, SKILLS, Gate
 from wire.status import ACTIVE, LABEL, Status, status_from

@@ -250,6 +250,14 @@ def test_a_birth_of_an_earlier_connection_or_boot_is_dropped(agency: Agency) -> 
     assert agency.marks.dropped == {Dropped.REPEATED: 1, Dropped.EARLIER_BOOT: 1}
 
 
+def test_a_terminal_that_lost_its_ledger_is_born_though_its_sessions_begin_anew(agency: Agency) -> None:
+    agency.take(agency.one.birth(), agency.one.birth())
+    agency.one.session = 0
+    taken = agency.take(agency.one.birth())
+    assert (taken.births, taken.here) == (("d-one",), ("d-one",))
+    assert agency.take(agency.one.will()).gone == ("d-one",)
+
+
 def test_only_the_will_of_the_present_connection_buries_a_terminal(agency: Agency) -> None:
     agency.take(agency.one.birth(), agency.one.birth())
     assert agency.take(agency.one.will(session=1)).gone == ()
