@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import random
 import signal
@@ -291,9 +290,10 @@ def _start_screen(
     gps_state: Callable[[], GpsState],
 ) -> None:
     # Flask costs 0.3 s and 30 MB: the receiver is being read by now.
-    screen = importlib.import_module("edge.screen.app")
-    app = screen.create_screen(
-        screen.ScreenParts(
+    from edge.screen.app import ScreenParts, create_screen
+
+    app = create_screen(
+        ScreenParts(
             identity=who,
             store=stores.ledger,
             signer=signer,

@@ -17,6 +17,7 @@ AHEAD_RECORDS = 256  # beyond the receipt: what a hub that hangs can make the br
 RESEND_S = 30.0
 RESEND_S_MAX = 600.0
 RESEND_S_MIN = 1.0
+TRIES_MAX = 16  # far beyond the cap; without a bound days of doubling would leave the range of a float
 REFUSED_PAUSE_S = 60.0
 NO_SUBSCRIBER = 0x10  # the broker took it and had nobody to give it to
 REFUSED = 0x80
@@ -162,7 +163,7 @@ class Sync:
             self._resume()
         for log in self._logs.values():
             if log.resend_s is not None and now_s >= log.resend_s:
-                log.tries += 1
+                log.tries = min(log.tries + 1, TRIES_MAX)
                 log.cursor = log.lowest_owed
                 ceiling_s = min(RESEND_S_MAX, RESEND_S * 2**log.tries)
                 log.resend_s = now_s + max(RESEND_S_MIN, self._chance.uniform(0, ceiling_s))

@@ -27,20 +27,19 @@ class TrailKeeper:
         self._points: list[TrailPoint] = []
 
     def add(self, fix: Fix, read_s: float) -> bool:
-        """Whether a record was stored: `fix`, read at `read_s`, completed one."""
-        self._points.append(
-            TrailPoint(
-                mono_ms=int(read_s * 1000),
-                lat=fix.lat,
-                lon=fix.lon,
-                speed_mps=fix.speed_mps,
-                heading_deg=fix.heading_deg,
-            )
+        """Whether a record was stored: `fix`, read at `read_s`, completed one or came too late for one."""
+        point = TrailPoint(
+            mono_ms=int(read_s * 1000),
+            lat=fix.lat,
+            lon=fix.lon,
+            speed_mps=fix.speed_mps,
+            heading_deg=fix.heading_deg,
         )
-        span_ms = self._points[-1].mono_ms - self._points[0].mono_ms
+        was_due = self._span_s(point) > SPAN_S_MAX and self.flush()
+        self._points.append(point)
         # The next fix comes about a second later: waiting for it would make the span longer than promised.
-        is_complete = len(self._points) >= POINTS_MAX or span_ms > (SPAN_S_MAX - 1) * 1000
-        return self.flush() if is_complete else False
+        is_due = len(self._points) >= POINTS_MAX or self._span_s(point) > SPAN_S_MAX - 1
+        return (is_due and self.flush()) or was_due
 
     def flush(self) -> bool:
         """Whether a record was stored: what has been collected will not be added to soon."""
@@ -50,3 +49,6 @@ class TrailKeeper:
         self._store.do(lambda db: outbox.append(db, self._signer, self._clock.stamp(), Kind.TRAIL, body))
         self._points.clear()
         return True
+
+    def _span_s(self, newest: TrailPoint) -> float:
+        return (newest.mono_ms - self._points[0].mono_ms) / 1000 if self._points else 0.0

@@ -1,8 +1,8 @@
 """What one NMEA 0183 sentence says, or why it is wrong. Nothing is guessed: what was not said is None.
 
-pynmea2 cuts a sentence and names its fields. Its conversions stay unused, because each of them hides a fault: no
-hemisphere reads as longitude 0.0, an empty position as 0.0, 0.0, a leap second or a bad speed comes back as text, and
-a sentence without a checksum passes.
+pynmea2 knows which field is which. Its parsing and its conversions stay unused, because each of them hides a fault: a
+sentence without a checksum passes, no hemisphere reads as longitude 0.0, an empty position as 0.0, 0.0, and a leap
+second or a bad speed comes back as text.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import date
 import pynmea2
 from msgspec import Struct
 
+from firmware_bridge.framing import LINE_BYTES_MAX
 from wire.fix import SPEED_MPS_MAX
 
 MPS_PER_KNOT = 1852 / 3600
@@ -75,38 +76,48 @@ Said = Position | NoPosition | Motion | Day
 
 def said(sentence: str) -> Said | None:
     """What `sentence` (from `$` on) says; None when it is none of our business; Rejected when it is wrong."""
+    if len(sentence) > LINE_BYTES_MAX:
+        raise Rejected("too_long")
     body, star, checksum = sentence[1:].partition("*")
     if not star:
         raise Rejected("no_checksum")
-    if not _is_hex(checksum) or int(checksum, 16) != _checksum(body):
+    if _HEX.fullmatch(checksum) is None or int(checksum, 16) != _checksum(body):
         raise Rejected("checksum")
-    read = _READERS.get(body[2:6])
+    kind = body[2:6]
+    read = _READERS.get(kind)
     if read is None or body[0] == "P":  # not one we use, or a maker's own, whatever it looks like
         return None
-    return read(_fields(body))
+    return read(_fields(kind, body))
 
 
 def _checksum(body: str) -> int:
     """All bytes of `body` exclusive-or'ed, by folding one long number in halves: eight steps instead of eighty."""
     folded = int.from_bytes(body.encode("ascii", "replace"), "big")
-    bits = 1 << max(3, (folded.bit_length() - 1).bit_length())
-    while bits > 8:
-        bits >>= 1
+    for bits in _HALVES:
         folded ^= folded >> bits
     return folded & 0xFF
 
 
-def _is_hex(checksum: str) -> bool:
-    return re.fullmatch(r"[0-9A-Fa-f]{2}", checksum) is not None
+_HALVES = tuple(1 << power for power in range((LINE_BYTES_MAX * 8).bit_length() - 2, 2, -1))  # 1024, 512, ... 8 bits
+_HEX = re.compile(r"[0-9A-Fa-f]{2}")
 
 
-def _fields(body: str) -> Mapping[str, str]:
+def _fields(kind: str, body: str) -> Mapping[str, str]:
     """The fields of `body` as text, by pynmea2's names; a short sentence lacks the last ones."""
-    try:
-        parsed = pynmea2.parse(body)
-    except pynmea2.ParseError:
-        raise Rejected("format") from None
-    return {field[1]: text.strip() for field, text in zip(parsed.fields, parsed.data, strict=False)}
+    return dict(zip(_NAMES[kind], map(str.strip, body.split(",")[1:]), strict=False))
+
+
+_NAMES = {
+    kind: tuple(field[1] for field in sentence.fields)
+    for kind, sentence in {
+        "RMC,": pynmea2.RMC,
+        "GGA,": pynmea2.GGA,
+        "GNS,": pynmea2.GNS,
+        "GLL,": pynmea2.GLL,
+        "VTG,": pynmea2.VTG,
+        "ZDA,": pynmea2.ZDA,
+    }.items()
+}
 
 
 # The letters by which a receiver stands by its position: autonomous, differential, float and fixed RTK, precise.

@@ -126,19 +126,16 @@ def take(
 
 
 def health(connection: Connection, marks: Marks) -> dict[str, dict[str, int]]:
-    """Counts for people: quarantined and dropped by why, rows held by kind, recorded gaps."""
-    kept, held = schema.quarantine, schema.record
-    by_why = connection.execute(select(kept.c.why, func.count()).group_by(kept.c.why)).tuples()
-    known = [str(kind) for kind in Kind]
-    by_kind = connection.execute(
-        select(held.c.kind, func.count()).where(held.c.kind.in_(known)).group_by(held.c.kind)
-    ).tuples()
-    gaps = connection.execute(select(func.count()).select_from(schema.gap)).scalar()
+    """Counts for people: quarantined and dropped by why, records held by kind, gaps recorded."""
+    kept, held, known = schema.quarantine, schema.record, [str(kind) for kind in Kind]
+    by_why = connection.execute(select(kept.c.why, func.count()).group_by(kept.c.why))
+    by_kind = connection.execute(select(held.c.kind, func.count()).where(held.c.kind.in_(known)).group_by(held.c.kind))
+    gaps = connection.execute(select(func.count()).select_from(schema.gap)).scalar_one()
     return {
         "quarantined": dict(by_why.all()),
         "dropped": dict(marks.dropped),
         "records": dict(by_kind.all()),
-        "gaps": {"all": int(gaps or 0)},
+        "gaps": {"all": gaps},
     }
 
 

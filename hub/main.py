@@ -205,7 +205,7 @@ def run(home: Path, stop: Event) -> list[str]:
     with ExitStack() as stack:
         engine = store.open_store(home)
         stack.callback(engine.dispose)
-        _require_ports(settings)
+        require_ports(settings)
         ensure_tls(home, settings)
         ca = open_ca(home, settings)
         with engine.begin() as connection:
@@ -316,9 +316,9 @@ def _start_pipes(
     board.start()
     stopping = Event()
     for thread in (
-        _pipe("intake", lambda: intake.run(parts, stopping), fail, stop),
-        _pipe("downlink", downlink.run, fail, stop),
-        _pipe("link", link.run, fail, stop),
+        pipe("intake", lambda: intake.run(parts, stopping), fail, stop),
+        pipe("downlink", downlink.run, fail, stop),
+        pipe("link", link.run, fail, stop),
     ):
         stack.callback(thread.join, 1.0)
     stack.callback(link.stop)
@@ -326,12 +326,12 @@ def _start_pipes(
     stack.callback(stopping.set)
     for server in servers:
         server.prepare()
-        _pipe("server", server.serve, fail, stop)
+        pipe("server", server.serve, fail, stop)
     stack.callback(board.stop)
     return servers
 
 
-def _pipe(name: str, run_it: Callable[[], None], fail: Callable[[str], None], stop: Event) -> Thread:
+def pipe(name: str, run_it: Callable[[], None], fail: Callable[[str], None], stop: Event) -> Thread:
     """A thread without which the hub is none: when it ends before it was told to, the process ends."""
 
     def guarded() -> None:
@@ -401,7 +401,7 @@ def _note_keys(ca: Ca) -> NoteKeyList:
     return open_note_keys(ca.note_keys, open_statement(ca.statement, root))
 
 
-def _require_ports(settings: Settings) -> None:
+def require_ports(settings: Settings) -> None:
     """SettingsError naming the first port that something else uses."""
     for section, host, port in (
         ("console", settings.console.host, settings.console.port),

@@ -73,4 +73,4 @@ def last_births(connection: Connection) -> dict[str, int]:
     """When each device that ever connected was last born."""
     boot = schema.boot
     rows = connection.execute(select(boot.c.device, func.max(boot.c.held_ms)).group_by(boot.c.device))
-    return {device: int(held_ms) for device, held_ms in rows.tuples()}
+    return {device: int(held_ms) for device, held_ms in rows}

@@ -51,6 +51,8 @@ def open_store(home: Path) -> Engine:
     SettingsError when another process has it, or when it was written by a newer program. `engine.dispose()` lets go.
     """
     lock = _locked(home)
+    # What is made beside it (write-ahead log, shared memory) takes its mode from the file: names and places stand there.
+    os.close(os.open(home / DATABASE_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     engine = create_engine(
         f"sqlite:///{home / DATABASE_FILE}", pool_size=1, max_overflow=0, pool_timeout=WAIT_S, hide_parameters=True
     )

@@ -35,6 +35,7 @@ def create_screen(parts: ScreenParts) -> Flask:
         at=words.day_and_clock,
         clock=words.clock,
         clock_s=words.clock_s,
+        day=words.day,
         dispositions={code: label for code, (label, _) in DISPOSITIONS.items()},
         labels=LABEL,
         session=guard.session,

@@ -57,7 +57,13 @@ def clock_s(ms: int) -> str:
 def day_and_clock(ms: int, now_ms: int) -> str:
     """The time, with the day unless it is today."""
     at, now = datetime.fromtimestamp(ms / 1000), datetime.fromtimestamp(now_ms / 1000)
-    return f"{at:%H:%M}" if at.date() == now.date() else f"{at:%a} {at.day} {at:%b %H:%M}"
+    return f"{at:%H:%M}" if at.date() == now.date() else f"{at.day} {at:%b %H:%M}"
+
+
+def day(ms: int, now_ms: int) -> str:
+    """The day; nothing when it is today."""
+    at, now = datetime.fromtimestamp(ms / 1000), datetime.fromtimestamp(now_ms / 1000)
+    return "" if at.date() == now.date() else f"{at.day} {at:%b}"
 
 
 def link(state: LinkState, now_ms: int) -> Words:
@@ -107,7 +113,7 @@ def freshness(state: LinkState, held_ms: int | None, now_ms: int) -> Words:
     since = day_and_clock(held_ms, now_ms)
     if state.link == "up" and state.hub:
         return Words(shape="clock", head=f"From dispatch {since}", detail=f"{age(now_ms - held_ms)} ago", mood="good")
-    head = f"Last word from dispatch {since}, {age(now_ms - held_ms)} ago"
+    head = f"As of {since}, {age(now_ms - held_ms)} ago"
     return Words(shape="clock", head=head, detail="may have changed", mood="bad")
 
 

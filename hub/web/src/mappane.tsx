@@ -1,0 +1,107 @@
+// The map beside the board, and the card over it: on the side away from the place it is about.
+
+import { effect } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { IncidentCard } from "./incidentcard";
+import { theme } from "./look";
+import { NewIncident } from "./newincident";
+import {
+    type Side,
+    card,
+    chosenUnit,
+    closeCard,
+    hasSnapshot,
+    incidents,
+    mayDispatch,
+    positions,
+    streets,
+    trouble,
+    units,
+} from "./state";
+import { StreetMap, prepareMaps } from "./streetmap";
+import { hubNowMs } from "./time";
+
+const CARD_PX = 400;
+
+/** The one map of this page, for the parts that ask it to go somewhere. */
+export const shown: { map: StreetMap | null } = { map: null };
+
+export function MapPane() {
+    const here = useRef<HTMLDivElement>(null);
+    const isReady = hasSnapshot.value && streets.value !== null;
+    useEffect(() => {
+        if (isReady && here.current !== null && shown.map === null) {
+            shown.map = begin(here.current);
+        }
+    }, [isReady]);
+    const open = card.value;
+    return (
+        <main class="map-pane">
+            <div class="map" ref={here} role="application" aria-label="Street map. Arrow keys move it, plus and minus zoom." />
+            {streets.value !== null && streets.value.tiles === null ? <p class="no-map">{streets.value.message}</p> : null}
+            {trouble.value === null ? null : (
+                <p class="map-trouble" role="status">
+                    {trouble.value}
+                </p>
+            )}
+            <button type="button" class="see-all" onClick={() => shown.map?.showAll(true)}>
+                Show all
+            </button>
+            {open.kind === "none" ? null : (
+                <aside class="card-over" data-side={open.side} aria-label={open.kind === "new" ? "New incident" : "Incident"}>
+                    {open.kind === "new" ? <NewIncident {...open} /> : <IncidentCard id={open.id} />}
+                </aside>
+            )}
+        </main>
+    );
+}
+
+export function awayFrom(x: number, width: number): Side {
+    return x > width - CARD_PX - 60 ? "left" : "right";
+}
+
+function begin(container: HTMLElement): StreetMap {
+    prepareMaps();
+    const description = streets.value;
+    if (description === null) {
+        throw new Error("a map without a description");
+    }
+    const map = new StreetMap(
+        container,
+        description,
+        theme.value,
+        hubNowMs,
+        {
+            place: (place, near, x) => {
+                if (mayDispatch.value) {
+                    card.value = { kind: "new", ...place, near, side: awayFrom(x, container.clientWidth) };
+                }
+            },
+            unit: (unit) => {
+                chosenUnit.value = chosenUnit.value === unit ? null : unit;
+            },
+            incident: (id, x) => {
+                card.value = { kind: "incident", id, side: awayFrom(x, container.clientWidth) };
+            },
+        },
+        (sentence) => {
+            trouble.value = sentence;
+        },
+    );
+    effect(() => map.show(units.value, incidents.value, positions.value, chosenUnit.value));
+    map.showAll(false);
+    let before = theme.peek();
+    effect(() => {
+        if (theme.value !== before) {
+            before = theme.value;
+            map.setTheme(theme.value);
+        }
+    });
+    effect(() => map.showDraft(card.value.kind === "new" ? { lat: card.value.lat, lon: card.value.lon } : null));
+    addEventListener("keydown", (event) => {
+        if (event.key === "Escape") {
+            closeCard();
+        }
+    });
+    return map;
+}

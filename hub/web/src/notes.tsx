@@ -1,0 +1,42 @@
+// Sealed notes by their envelopes. There is no text here to hide: this page and this hub cannot open them.
+
+import { LockIcon, Section } from "./parts";
+import { clock, kilobytes } from "./say";
+import { notes, words } from "./state";
+
+export function Notes() {
+    const all = notes.value;
+    const labels = words.value?.dispositions ?? {};
+    return (
+        <Section title="Notes" count={all.length === 0 ? "" : `${all.length} sealed`}>
+            {all.length === 0 ? (
+                <p class="empty">None yet.</p>
+            ) : (
+                <>
+                    <p class="sealed">
+                        <LockIcon /> sealed — can be opened at a clinician's desk
+                    </p>
+                    <ul class="rows">
+                        {all.map((note) => (
+                            <li class="note" key={note.id}>
+                                <strong>{note.number === null ? "no incident" : `#${note.number}`}</strong>
+                                <span>{note.call_sign ?? "unknown unit"}</span>
+                                <span class="author">{note.author ?? "unsigned"}</span>
+                                <time>{clock(note.held_ms)}</time>
+                                <span class="outcome">
+                                    {[
+                                        note.kind === "final" ? null : note.kind,
+                                        note.disposition === null ? "no disposition" : (labels[note.disposition] ?? note.disposition),
+                                        kilobytes(note.size_bytes),
+                                    ]
+                                        .filter(Boolean)
+                                        .join(" · ")}
+                                </span>
+                            </li>
+                        ))}
+                    </ul>
+                </>
+            )}
+        </Section>
+    );
+}

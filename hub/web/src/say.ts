@@ -1,0 +1,66 @@
+// Numbers and codes as people say them.
+
+const MILE_M = 1609.344;
+
+/** "4 s", "9 min", "3 h": an age that nobody reads to the second once it is minutes. */
+export function age(seconds: number): string {
+    const whole = Math.max(0, Math.floor(seconds));
+    if (whole < 60) {
+        return `${whole} s`;
+    }
+    return whole < 3600 ? `${Math.floor(whole / 60)} min` : `${Math.floor(whole / 3600)} h`;
+}
+
+/** "0:42", "12:07", "1:02:30": a timer. */
+export function timer(seconds: number): string {
+    const whole = Math.max(0, Math.floor(seconds));
+    const two = (n: number): string => String(n).padStart(2, "0");
+    const hours = Math.floor(whole / 3600);
+    const minutes = Math.floor((whole % 3600) / 60);
+    return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
+}
+
+/** A wall clock with seconds, or without. */
+export function clock(ms: number, withSeconds = false): string {
+    return new Date(ms).toLocaleTimeString("en-US", {
+        hour12: false,
+        hour: "2-digit",
+        minute: "2-digit",
+        ...(withSeconds ? { second: "2-digit" } : {}),
+    });
+}
+
+export function miles(meters: number): string {
+    return `${(meters / MILE_M).toFixed(1)} mi`;
+}
+
+export function minutes(seconds: number): string {
+    return seconds < 60 ? "1 min" : `${Math.round(seconds / 60)} min`;
+}
+
+export function kilobytes(bytes: number): string {
+    return `${(bytes / 1024).toFixed(1)} kB`;
+}
+
+/** What a status looks like: the shape tells it without color, the tone without shape. */
+export type Tone = "free" | "sent" | "rolling" | "scene" | "transport" | "clearing" | "pause" | "off";
+
+const TONES: Record<string, Tone> = {
+    available: "free",
+    assigned: "sent",
+    acknowledged: "sent",
+    en_route: "rolling",
+    staged: "scene",
+    on_scene: "scene",
+    contact: "scene",
+    transporting: "transport",
+    at_facility: "transport",
+    clearing: "clearing",
+    break: "pause",
+    off_duty: "off",
+    out_of_service: "off",
+};
+
+export function tone(status: string): Tone {
+    return TONES[status] ?? "off";
+}

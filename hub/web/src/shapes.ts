@@ -1,0 +1,146 @@
+// The JSON of the hub, as it comes. Times ending in _ms are Unix milliseconds of the hub's clock.
+
+export interface Position {
+    unit: string;
+    lat: number | null;
+    lon: number | null;
+    speed_mps: number | null;
+    heading_deg: number | null;
+    fix_at: string | null;
+    arrived_ms: number;
+    age_ms: number;
+    has_fix: boolean;
+}
+
+export interface Unit {
+    unit: string;
+    call_sign: string;
+    agency: string;
+    kind: string;
+    device: string | null;
+    status: string;
+    status_label: string;
+    status_ms: number;
+    status_skipped: boolean;
+    assignment: string | null;
+    crew: { id: string; name: string }[];
+    skills: string[];
+    languages: string[];
+    has_sworn: boolean;
+    presence: "connected" | "gone" | "never";
+    presence_ms: number | null;
+}
+
+export interface PlacedUnit extends Unit {
+    position: Position | null;
+}
+
+export interface Assignment {
+    id: string;
+    unit: string;
+    call_sign: string;
+    offered_ms: number;
+    received_ms: number | null;
+    acknowledged_ms: number | null;
+    released_ms: number | null;
+}
+
+export interface Incident {
+    id: string;
+    number: number;
+    type: string;
+    type_label: string;
+    priority: number;
+    lat: number;
+    lon: number;
+    place: string;
+    problem: string;
+    cautions: string[];
+    skills: string[];
+    languages: string[];
+    state: string;
+    gate: string;
+    opened_ms: number;
+    closed_ms: number | null;
+    disposition: string | null;
+    assignments: Assignment[];
+    notes: number;
+}
+
+export interface Note {
+    id: string;
+    incident: string | null;
+    number: number | null;
+    call_sign: string | null;
+    author: string | null;
+    kind: string;
+    disposition: string | null;
+    size_bytes: number;
+    held_ms: number;
+}
+
+export interface Health {
+    quarantined: Record<string, number>;
+}
+
+export interface Snapshot {
+    now_ms: number;
+    agency: string;
+    units: PlacedUnit[];
+    incidents: Incident[];
+    notes: Note[];
+    health: Health;
+}
+
+export interface Candidate {
+    unit: string;
+    call_sign: string;
+    fit: boolean;
+    reasons: string[];
+    notes: string[];
+    distance_m: number | null;
+    travel_s: number | null;
+    freshness: Freshness;
+    age_s: number | null;
+    status: string;
+}
+
+export interface Ranked {
+    ranking: number;
+    engine: string;
+    candidates: Candidate[];
+}
+
+export interface Happening {
+    at_ms: number;
+    what: string;
+    call_sign: string | null;
+    detail: string | null;
+}
+
+export interface Me {
+    account: string;
+    name: string;
+    role: string;
+    csrf: string;
+}
+
+export interface Words {
+    types: { code: string; label: string; is_gated: boolean }[];
+    priorities: number[];
+    dispositions: Record<string, string>;
+    skills: Record<string, string>;
+    languages: Record<string, string>;
+}
+
+export interface Streets {
+    tiles: string | null;
+    message: string | null;
+    name: string | null;
+    bounds: [number, number, number, number] | null;
+    center: [number, number] | null;
+    attribution: string | null;
+    attribution_url: string | null;
+}
+
+export type Freshness = "live" | "aging" | "stale" | "lost";

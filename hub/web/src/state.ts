@@ -1,0 +1,38 @@
+// What the page knows: signals that the stream fills and the parts read.
+
+import { computed, signal } from "@preact/signals";
+import type { Health, Incident, Me, Note, Position, Streets, Unit, Words } from "./shapes";
+
+export const me = signal<Me | null>(null);
+export const words = signal<Words | null>(null);
+export const streets = signal<Streets | null>(null);
+
+export const agency = signal("");
+export const units = signal<Unit[]>([]);
+export const incidents = signal<Incident[]>([]);
+export const notes = signal<Note[]>([]);
+export const health = signal<Health>({ quarantined: {} });
+/** By unit. Replaced as a whole when a tick brings some. */
+export const positions = signal<ReadonlyMap<string, Position>>(new Map());
+export const hasSnapshot = signal(false);
+
+export type Link = "starting" | "live" | "lost" | "signed out";
+export const link = signal<Link>("starting");
+
+export const mayDispatch = computed(() => me.value?.role === "dispatcher");
+
+/** The card over the map: nothing, a new incident at a place, or an incident. */
+export type Card =
+    | { kind: "none" }
+    | { kind: "new"; lat: number; lon: number; near: string; side: Side }
+    | { kind: "incident"; id: string; side: Side };
+export type Side = "left" | "right";
+export const card = signal<Card>({ kind: "none" });
+
+export const chosenUnit = signal<string | null>(null);
+/** The last thing that did not work, in a sentence. */
+export const trouble = signal<string | null>(null);
+
+export function closeCard(): void {
+    card.value = { kind: "none" };
+}

@@ -1,0 +1,253 @@
+"""When which record may be sent: after the birth, in a window, from the lowest owed again when receipts do not come."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from edge.sync import (
+    AHEAD_RECORDS,
+    NO_SUBSCRIBER,
+    REFUSED_PAUSE_S,
+    RESEND_S,
+    RESEND_S_MAX,
+    WINDOW_BYTES,
+    WINDOW_RECORDS,
+    Sync,
+)
+
+LOGS = ("ledger", "trail")
+SIZE = 300
+
+
+class Sender:
+    """Does what the uplink does, and remembers what it sent."""
+
+    def __init__(self, ledger: int = 0, trail: int = 0, seed: int = 1) -> None:
+        self.sync = Sync(LOGS, Random(seed))
+        self.now_s = 0.0
+        self.size = SIZE
+        self.sent: list[tuple[str, int]] = []
+        self.sync.log_at("ledger", 1, ledger + 1, 0)
+        self.sync.log_at("trail", 1, trail + 1, 0)
+
+    def up(self) -> Sender:
+        self.sync.gone()
+        self.sync.connected()
+        self.sync.hub(is_here=True, is_new=False)
+        assert self.sync.is_birth_due
+        self.sync.born()
+        return self
+
+    def send(self) -> list[tuple[str, int]]:
+        """What goes out now."""
+        before = len(self.sent)
+        while (want := self.sync.want()) is not None:
+            size = 0
+            for seq in range(want.first, want.first + want.records_max):
+                size += self.size
+                if size > want.bytes_max and seq > want.first:
+                    break
+                self.sync.sent(want.log, seq, self.size, self.now_s)
+                self.sent.append((want.log, seq))
+        return self.sent[before:]
+
+    def answer(self, *sent: tuple[str, int], reason: int = 0) -> None:
+        for log, seq in sent:
+            self.sync.acknowledged(log, seq, reason, self.now_s)
+
+    def drain(self) -> None:
+        while batch := self.send():
+            self.answer(*batch)
+
+    def wait(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.sync.tick(self.now_s)
+
+
+def ledger(*seqs: int) -> list[tuple[str, int]]:
+    return [("ledger", seq) for seq in seqs]
+
+
+@pytest.mark.parametrize("missing", ["subscription", "hub", "birth"])
+def test_nothing_is_sent_before_subscription_hub_and_birth(missing: str) -> None:
+    sender = Sender(ledger=1)
+    if missing != "subscription":
+        sender.sync.connected()
+    if missing != "hub":
+        sender.sync.hub(is_here=True, is_new=False)
+    if missing != "birth":
+        sender.sync.born()
+    assert sender.send() == []
+
+
+def test_a_birth_is_due_once_for_each_connection_and_for_each_life_of_the_hub() -> None:
+    sender = Sender().up()
+    assert not sender.sync.is_birth_due
+    sender.sync.hub(is_here=True, is_new=False)
+    assert not sender.sync.is_birth_due
+    sender.sync.hub(is_here=True, is_new=True)
+    assert sender.sync.is_birth_due
+    sender.sync.born()
+    sender.sync.gone()
+    assert not sender.sync.is_birth_due
+    sender.sync.connected()
+    assert sender.sync.is_birth_due
+
+
+def test_the_window_is_sixteen_records_and_an_answer_opens_one_place() -> None:
+    sender = Sender(ledger=40).up()
+    assert sender.send() == ledger(*range(1, WINDOW_RECORDS + 1))
+    assert sender.send() == []
+    sender.answer(("ledger", 7))
+    assert sender.send() == ledger(17)
+
+
+def test_the_window_is_also_so_many_bytes() -> None:
+    sender = Sender(ledger=40).up()
+    sender.size = WINDOW_BYTES // 4
+    assert sender.send() == ledger(1, 2, 3, 4)
+    sender.answer(("ledger", 1))
+    assert sender.send() == ledger(5)
+
+
+def test_a_record_larger_than_the_window_goes_alone() -> None:
+    sender = Sender(ledger=3).up()
+    sender.size = 4 * WINDOW_BYTES
+    assert sender.send() == ledger(1)
+    sender.answer(("ledger", 1))
+    assert sender.send() == ledger(2)
+
+
+def test_the_ledger_goes_before_the_trail_and_does_not_wait_for_it() -> None:
+    sender = Sender(ledger=2, trail=20).up()
+    assert sender.send()[:3] == [*ledger(1, 2), ("trail", 1)]
+    sender.sync.log_at("ledger", 1, 4, 0)
+    sender.answer(("trail", 1))
+    assert sender.send() == ledger(3)
+
+
+def test_a_trail_that_is_not_receipted_does_not_hold_up_the_ledger_nor_the_other_way_round() -> None:
+    sender = Sender(ledger=1000, trail=1000).up()
+    sender.drain()
+    assert max(seq for log, seq in sender.sent if log == "ledger") == AHEAD_RECORDS
+    assert max(seq for log, seq in sender.sent if log == "trail") == AHEAD_RECORDS
+
+
+def test_an_answer_of_the_broker_ends_no_debt() -> None:
+    sender = Sender(ledger=3).up()
+    sender.drain()
+    sender.wait(RESEND_S)
+    assert sender.send() == ledger(1, 2, 3)
+
+
+def test_it_is_sent_again_from_the_lowest_owed_after_thirty_seconds_without_a_receipt() -> None:
+    sender = Sender(ledger=5).up()
+    sender.drain()
+    sender.wait(20)
+    sender.sync.log_at("ledger", 3, 6, sender.now_s)  # a receipt: the thirty seconds begin anew
+    sender.wait(29.9)
+    assert sender.send() == []
+    sender.wait(0.1)
+    assert sender.send() == ledger(3, 4, 5)
+
+
+def test_resending_slows_down_to_ten_minutes_at_most_and_a_receipt_ends_that() -> None:
+    waits: list[float] = []
+    sender = Sender(ledger=5, seed=3).up()
+    for _ in range(200):
+        sender.drain()
+        wait_s = sender.sync.wait_s(sender.now_s)
+        assert wait_s is not None
+        waits.append(wait_s)
+        sender.wait(wait_s)
+    assert waits[0] == RESEND_S
+    assert min(waits) >= 1.0
+    assert max(waits) <= RESEND_S_MAX
+    assert max(waits[20:]) > RESEND_S_MAX * 0.9, "full jitter up to the cap"
+    sender.drain()
+    sender.sync.log_at("ledger", 2, 6, sender.now_s)
+    assert sender.sync.wait_s(sender.now_s) == RESEND_S
+
+
+def test_days_without_a_receipt_do_no_harm() -> None:
+    sender = Sender(ledger=1).up()
+    for _ in range(5000):
+        sender.drain()
+        sender.wait(RESEND_S_MAX)
+    assert sender.send() == ledger(1)
+
+
+def test_nothing_waits_when_everything_is_receipted() -> None:
+    sender = Sender(ledger=5).up()
+    sender.drain()
+    sender.sync.log_at("ledger", 6, 6, sender.now_s)
+    assert sender.sync.wait_s(sender.now_s) is None
+
+
+def test_what_is_on_its_way_on_this_connection_is_not_sent_twice() -> None:
+    sender = Sender(ledger=5).up()
+    sender.send()
+    sender.answer(("ledger", 2), ("ledger", 4))
+    sender.wait(RESEND_S)
+    assert sender.send() == ledger(2, 4)
+
+
+def test_a_new_connection_begins_at_the_lowest_owed() -> None:
+    sender = Sender(ledger=5).up()
+    sender.send()
+    sender.sync.log_at("ledger", 3, 6, 0)
+    sender.up()
+    assert sender.send() == ledger(3, 4, 5)
+
+
+def test_an_answer_that_belongs_to_an_old_connection_changes_nothing() -> None:
+    sender = Sender(ledger=1).up()
+    sender.send()
+    sender.sync.gone()
+    sender.answer(("ledger", 1), reason=0x87)
+    sender.up()
+    assert sender.sync.refused is None
+    assert sender.send() == ledger(1)
+
+
+@pytest.mark.parametrize("reason", [NO_SUBSCRIBER, 0x80, 0x87, 0x97])
+def test_a_refusal_stops_sending_for_a_minute(reason: int) -> None:
+    sender = Sender(ledger=40).up()
+    first = sender.send()
+    sender.answer(first[0], reason=reason)
+    sender.answer(*first[1:])
+    assert sender.send() == []
+    assert sender.sync.refused == reason
+    sender.wait(REFUSED_PAUSE_S)
+    assert sender.sync.refused is None
+    assert sender.send()[0] == ("ledger", 1)
+
+
+def test_a_refusal_ends_with_the_next_word_of_the_hub() -> None:
+    sender = Sender(ledger=1).up()
+    sender.answer(*sender.send(), reason=NO_SUBSCRIBER)
+    sender.sync.hub(is_here=True, is_new=False)
+    assert sender.send() == ledger(1)
+
+
+def test_a_hub_that_goes_away_stops_sending_and_one_that_comes_back_gets_what_is_owed() -> None:
+    sender = Sender(ledger=3).up()
+    sender.drain()
+    sender.sync.hub(is_here=False, is_new=False)
+    sender.sync.log_at("ledger", 1, 5, 0)
+    assert sender.send() == []
+    sender.wait(1000)
+    assert sender.send() == []
+    sender.sync.hub(is_here=True, is_new=True)
+    sender.sync.born()
+    assert sender.send() == ledger(1, 2, 3, 4)
+
+
+def test_a_hub_that_was_restored_gets_again_what_it_lost() -> None:
+    sender = Sender(ledger=6).up()
+    sender.drain()
+    sender.sync.log_at("ledger", 7, 7, 0)
+    sender.sync.log_at("ledger", 3, 7, 0)
+    assert sender.send() == ledger(3, 4, 5, 6)

@@ -1,0 +1,202 @@
+"""The hub's file, its lock, its schema; settings refused by name; positions and presence between two starts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import insert, text
+from sqlalchemy.exc import IntegrityError
+
+from hub import positions, presence, roster, schema, settings, store
+from hub.positions import Position, Positions
+from hub.presence import Presence, Word
+from hub.settings import SettingsError
+from wire.fix import Fix
+
+
+def test_every_pragma_is_what_keeps_a_commit_over_a_power_cut(tmp_path: Path) -> None:
+    engine = store.open_store(tmp_path)
+    with engine.begin() as connection:
+        read = {
+            name: connection.execute(text(f"pragma {name}")).scalar()
+            for name in ("journal_mode", "synchronous", "wal_autocheckpoint", "secure_delete", "foreign_keys")
+        }
+    engine.dispose()
+    assert read == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "wal_autocheckpoint": 100,
+        "secure_delete": 1,
+        "foreign_keys": 1,
+    }
+
+
+def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
+    engine = store.open_store(tmp_path)
+    with engine.begin() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), schema.metadata)
+    engine.dispose()
+    assert differences == []
+
+
+def test_a_second_process_is_refused_and_the_lock_goes_with_the_first(tmp_path: Path) -> None:
+    engine = store.open_store(tmp_path)
+    program = (
+        "import sys; from pathlib import Path; from hub import store\n"
+        "try: store.open_store(Path(sys.argv[1]))\n"
+        "except store.SettingsError as wrong: print(wrong)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert said.stdout == f"another tandem-hub is using {tmp_path}; stop it first\n"
+    engine.dispose()
+    store.open_store(tmp_path).dispose()
+
+
+def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    engine = store.open_store(tmp_path)
+    row = {"unit": "u1", "call_sign": "CARE-1", "agency": "L", "kind": "vehicle"}
+    with pytest.raises(IntegrityError), engine.begin() as connection:
+        connection.execute(insert(schema.unit).values(row))
+        connection.execute(insert(schema.unit).values(row))
+    with engine.begin() as connection:
+        assert connection.execute(text("select count(*) from unit")).scalar() == 0
+    engine.dispose()
+
+
+def test_a_file_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:
+    engine = store.open_store(tmp_path)
+    with engine.begin() as connection:
+        connection.execute(text("update alembic_version set version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(SettingsError, match="written by a newer Tandem"):
+        store.open_store(tmp_path)
+    with pytest.raises(SettingsError, match="written by a newer Tandem"):
+        store.open_store(tmp_path)  # the refusal let go of the lock
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "hub.db").write_bytes(b"not a database, whatever its name says" * 100)
+    with pytest.raises(SettingsError, match=r"hub\.db does not open"):
+        store.open_store(tmp_path)
+
+
+def test_a_home_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="tandem-hub init"):
+        store.open_store(tmp_path / "none")
+
+
+def test_the_epoch_begins_at_one(tmp_path: Path) -> None:
+    engine = store.open_store(tmp_path)
+    with engine.begin() as connection:
+        assert [store.epoch(connection), store.raise_epoch(connection), store.raise_epoch(connection)] == [1, 2, 3]
+    engine.dispose()
+
+
+# --- settings
+
+
+def test_settings_written_are_settings_read() -> None:
+    made = settings.Settings(agency='Lake "shore" CARE \\ Ü', console=settings.Console(port=9000))
+    assert settings.parse(settings.text_of(made)) == made
+
+
+@pytest.mark.parametrize(
+    ("text_", "sentence"),
+    [
+        ('agency = "L"\ncolor = 1', 'unknown key "color"'),
+        ('agency = "L"\n[console]\nprot = 1', 'unknown key "console.prot"'),
+        ('agency = "L"\n[console]\nport = "80"', "port"),
+        ('agency = "L"\n[broker]\nport = 0', "broker.port is 0"),
+        ('agency = "L"\n[broker]\nport = 8080', "three different ports"),
+        ('agency = "L"\n[console]\nhost = "0.0.0.0"', "console.certificate"),
+        ('agency = "L"\n[console]\ncertificate = "a"', "come together"),
+        ('agency = " "', "agency is empty"),
+        ("state_spread_s = 1.0", "agency"),
+        ('agency = "L"\nstate_spread_s = 600', "state_spread_s"),
+        ("agency = ", "not TOML"),
+    ],
+)
+def test_wrong_settings_are_one_sentence(text_: str, sentence: str) -> None:
+    with pytest.raises(SettingsError) as wrong:
+        settings.parse(text_)
+    assert sentence in str(wrong.value)
+    assert "\n" not in str(wrong.value)
+
+
+def test_a_console_for_others_is_fine_with_a_certificate() -> None:
+    parsed = settings.parse('agency = "L"\n[console]\nhost = "0.0.0.0"\ncertificate = "a"\nkey = "b"')
+    assert parsed.console.is_tls
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('[[unit]]\nunit = "u 1"\ncall_sign = "C"\nkind = "vehicle"', "an id is"),
+        ('[[unit]]\nunit = "u1"\ncall_sign = "C"\nkind = "boat"', "a unit is one of"),
+        ('[[staff]]\nstaff = "s"\nname = "A"\nrole = "specialist"\nskills = ["magic"]', "unknown skill"),
+        ('[[staff]]\nstaff = "s"\nname = "A"\nrole = "boss"', "a role is one of"),
+        ('[[staff]]\nstaff = "s"\nname = "A"\nrole = "sworn"\nlanguages = ["english"]', "ISO 639-3"),
+        ('[[duty]]\nunit = "u1"\nstaff = []', "not in the file"),
+        ('[[unit]]\nunit = "u1"\ncall_sign = "C"\nkind = "desk"\ncolour = 1', "colour"),
+    ],
+)
+def test_a_wrong_roster_is_one_sentence(tmp_path: Path, line: str, sentence: str) -> None:
+    (tmp_path / "roster.toml").write_text(line)
+    with pytest.raises(SettingsError, match=sentence):
+        roster.read(tmp_path / "roster.toml")
+
+
+# --- positions and presence
+
+
+def position(unit: str = "u1", *, fix: Fix | None = None, mono_ms: int = 1, arrived_ms: int = 100) -> Position:
+    return Position(
+        unit=unit,
+        device="d-one",
+        fix=fix,
+        has_fix=fix is not None,
+        arrived_ms=arrived_ms,
+        age_ms=5,
+        boot=b"b" * 16,
+        mono_ms=mono_ms,
+    )
+
+
+def test_a_terminal_without_a_fix_keeps_its_last_place_with_its_own_age() -> None:
+    known, fix = Positions(), Fix(lat=41.0, lon=-83.0)
+    known.put(position(fix=fix, arrived_ms=100))
+    believed = known.put(position(fix=None, mono_ms=2, arrived_ms=900))
+    assert (believed.fix, believed.has_fix, believed.arrived_ms, believed.mono_ms) == (fix, False, 100, 2)
+    assert known.get("u1") == believed
+    assert known.get("u2") is None
+
+
+def test_positions_come_back_after_a_restart(tmp_path: Path) -> None:
+    engine, known = store.open_store(tmp_path), Positions()
+    known.put(position(fix=Fix(lat=41.0, lon=-83.0)))
+    known.put(position("u2"))
+    with engine.begin() as connection:
+        positions.keep(connection, known.unkept())
+        positions.keep(connection, (position("u2", mono_ms=9),))
+        assert known.unkept() == ()
+        assert positions.kept(connection) == (position(fix=Fix(lat=41.0, lon=-83.0)), position("u2", mono_ms=9))
+    engine.dispose()
+
+
+def test_presence_is_gone_until_heard_and_never_until_born() -> None:
+    here = Presence({"d-one": 50})
+    assert (here.state("d-one").word, here.state("d-one").since_ms) == (Word.GONE, 50)
+    assert here.state("d-two") == presence.State(word=Word.NEVER, since_ms=None)
+    assert here.here("d-one", 100)
+    assert not here.here("d-one", 200)
+    assert here.state("d-one").since_ms == 100
+    assert here.connected() == {"d-one"}
+    here.all_gone(300)
+    assert here.connected() == frozenset()
+    assert not here.gone("d-one", 400)
+    assert here.state("d-one").since_ms == 300
