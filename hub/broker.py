@@ -11,6 +11,7 @@ import pwd
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -55,10 +56,11 @@ class Broker:
         program, host, port = _program(self._sbin), self._settings.broker.host, self._settings.broker.port
         _refuse_taken(host, port)
         configuration = write_configuration(self._home, self._settings)
+        context = _as_ingest(self._home / TLS_FOLDER)
         # One thread starts every child and outlives them: the kernel sends the death signal when the *thread* that
         # started a child ends.
         command = ["setpriv", "--pdeathsig", "KILL", program, "-c", str(configuration)]
-        self._thread = threading.Thread(target=self._keep_running, args=(command,), name="broker", daemon=True)
+        self._thread = threading.Thread(target=self._keep_running, args=(command, context), name="broker", daemon=True)
         self._thread.start()
         self._started.wait(START_S_MAX + STOP_S_MAX)
         if self._failure is not None or not self._started.is_set():
@@ -94,11 +96,11 @@ class Broker:
         """The last lines it wrote."""
         return tuple(self._lines)
 
-    def _keep_running(self, command: list[str]) -> None:
+    def _keep_running(self, command: list[str], context: ssl.SSLContext) -> None:
         wait_s = BACKOFF_S_MIN
         while not self._stopping.is_set():
             began_s = time.monotonic()
-            code = self._run_once(command)
+            code = self._run_once(command, context)
             if self._stopping.is_set():
                 return
             if not self._started.is_set():
@@ -109,7 +111,7 @@ class Broker:
             self._say(f"the broker ended (code {code}): {self._last_words()}; starting it again in {wait_s:.1f} s")
             self._stopping.wait(wait_s)
 
-    def _run_once(self, command: list[str]) -> int:
+    def _run_once(self, command: list[str], context: ssl.SSLContext) -> int:
         with self._lock:
             if self._stopping.is_set():
                 return 0
@@ -120,7 +122,7 @@ class Broker:
         assert child.stdout is not None
         reader = threading.Thread(target=self._read, args=(child.stdout,), name="broker-log", daemon=True)
         reader.start()
-        if self._is_accepting(child):
+        if self._is_accepting(child, context):
             if self._started.is_set():
                 self._say("the broker runs again")
             self._started.set()
@@ -131,13 +133,16 @@ class Broker:
         reader.join(STOP_S_MAX)
         return code
 
-    def _is_accepting(self, child: subprocess.Popen[str]) -> bool:
+    def _is_accepting(self, child: subprocess.Popen[str], context: ssl.SSLContext) -> bool:
         deadline_s = time.monotonic() + START_S_MAX
         while time.monotonic() < deadline_s and child.poll() is None and not self._stopping.is_set():
             try:
-                # A bare connection, closed at once: the broker logs it and forgets it.
-                socket.create_connection((self._settings.broker.host, self._settings.broker.port), 1.0).close()
-                return True
+                # It listens before it has read its certificates: only a handshake says that it is up.
+                with (
+                    socket.create_connection((self._settings.broker.host, self._settings.broker.port), 1.0) as plain,
+                    context.wrap_socket(plain),
+                ):
+                    return True
             except OSError:
                 self._stopping.wait(0.02)
         return False
@@ -222,6 +227,17 @@ log_type warning
 log_type notice
 connection_messages true
 """
+
+
+def _as_ingest(tls: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # who answers is our own child: the port was free before
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        context.load_cert_chain(tls / f"{Service.INGEST}.crt", tls / f"{Service.INGEST}.key")
+    except OSError:
+        raise BrokerError(f"{tls} lacks a good {Service.INGEST}.crt and key: remove both, they are made anew") from None
+    return context
 
 
 def _user() -> str:

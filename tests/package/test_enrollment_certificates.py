@@ -82,7 +82,7 @@ def test_nobody_gets_a_certificate_under_a_name_that_means_something_else(ca: Ca
 
 
 def forged(
-    ca: Ca, common_name: str = "t-1", urn: str = "urn:tandem:device:t-1", usage: x509.ObjectIdentifier | None = None
+    ca: Ca, common_name: str = "t-1", urn: str = "urn:tandem:device:t-1", usage: tuple[x509.ObjectIdentifier, ...] = ()
 ) -> x509.Certificate:
     """A leaf that the fleet CA signed, but not for a device as it should be."""
     good = ca.device_certificate(new_key().public_key(), "t-1", NOW_S)
@@ -97,8 +97,8 @@ def forged(
     )
     for extension in good.extensions:
         if isinstance(extension.value, x509.ExtendedKeyUsage):
-            if usage is not None:
-                builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            if usage:
+                builder = builder.add_extension(x509.ExtendedKeyUsage(list(usage)), critical=False)
         elif isinstance(extension.value, x509.SubjectAlternativeName):
             san = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(urn)])
             builder = builder.add_extension(san, critical=False)
@@ -108,9 +108,12 @@ def forged(
 
 
 FORGERIES: dict[str, Callable[[Ca], x509.Certificate]] = {
-    "without a key usage": lambda ca: forged(ca, usage=None),
-    "for a server": lambda ca: forged(ca, usage=ExtendedKeyUsageOID.SERVER_AUTH),
-    "with two names": lambda ca: forged(ca, "t-2", usage=ExtendedKeyUsageOID.CLIENT_AUTH),
+    "without a key usage": lambda ca: forged(ca, usage=()),
+    "for a server": lambda ca: forged(ca, usage=(ExtendedKeyUsageOID.SERVER_AUTH,)),
+    "for a client and a server": lambda ca: forged(
+        ca, usage=(ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH)
+    ),
+    "with two names": lambda ca: forged(ca, "t-2", usage=(ExtendedKeyUsageOID.CLIENT_AUTH,)),
     "of the hub itself": lambda ca: ca.service_certificate(
         Service.INGEST, new_key().public_key(), ["hub-ingest"], NOW_S
     ),
@@ -124,7 +127,7 @@ def test_a_certificate_is_not_a_device_s(ca: Ca, forge: Callable[[Ca], x509.Cert
 
 
 def test_the_same_forgery_without_a_fault_would_be_believed(ca: Ca) -> None:
-    leaf = forged(ca, usage=ExtendedKeyUsageOID.CLIENT_AUTH)
+    leaf = forged(ca, usage=(ExtendedKeyUsageOID.CLIENT_AUTH,))
     assert device_of(verify_device(chain(ca, leaf), ca.root, NOW_S)) == "t-1"
 
 

@@ -209,6 +209,15 @@ def test_a_challenge_is_good_for_10_minutes(desk: Desk) -> None:
     assert code(desk.prove(asked)) == "E9"
 
 
+def test_a_bundle_that_ends_between_challenge_and_proof_has_ended(desk: Desk) -> None:
+    bundle = read_bundle(desk.add().bundle)
+    desk.clock.now_ms = bundle.exp_s * 1000 - 1
+    asked = board().request(bundle, desk.challenge(bundle))
+    desk.clock.now_ms += 1
+    assert code(desk.prove(asked)) == "E1"
+    assert "certificate_issued" not in desk.audited()
+
+
 def test_a_challenge_for_one_bundle_is_none_for_another(desk: Desk) -> None:
     one, other = read_bundle(desk.add().bundle), read_bundle(desk.add("CARE-2").bundle)
     nonce = desk.challenge(one)

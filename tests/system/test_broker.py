@@ -125,7 +125,7 @@ def connect(home: Home) -> Iterator[Callable[[str], Client]]:
 
     def connect(name: str) -> Client:
         pair = home.service(Service.INGEST) if name == Service.INGEST else home.certified(name)
-        client = Client(home, pair)
+        client = Client(home, pair, client_id=name)
         assert client.connects()
         opened.append(client)
         return client
