@@ -24,6 +24,7 @@ from edge.settings import SettingsError
 LOCK_FILE = "lock"
 WAITING_MAX = 64  # more than there are threads that ask; a caller beyond waits, nobody outruns the disk
 SCHEMA_VERSION = 1
+STRANGER_MS_MAX = 1000  # a tech's sqlite3 shell may hold the file this long; then the terminal would rather start again
 ASK_AGAIN_S = 1.0  # how soon a caller notices that the thread behind the queue is gone
 
 T = TypeVar("T")
@@ -142,6 +143,7 @@ def _in_transaction(db: Database, work: Callable[[Database], T]) -> T:
 def _open(path: Path, schema: str) -> Database:
     try:
         db = Database(path)
+        db.conn.execute(f"pragma busy_timeout = {STRANGER_MS_MAX}")
         _set_pragmas(db, path)
         _make(db, schema, path)
     except sqlite3.Error as wrong:

@@ -223,6 +223,7 @@ class Terminal:
 
     def start(self, timeout_s: float = 20.0) -> float:
         """Run it; how long it took until it said that it is ready."""
+        self.kill()
         began_s = time.monotonic()
         with (self.home / "log").open("a") as log:
             self.child = subprocess.Popen(

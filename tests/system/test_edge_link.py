@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,6 +166,26 @@ def test_a_killed_terminal_starts_again_with_its_log_and_a_later_session(site: S
     site.say_roster()
     until("the next record", lambda: len(ledger_of(hub, second)) == 2)
     assert [record.seq for record in ledger_of(hub, second)] == [1, 2]
+
+
+def test_a_part_that_breaks_ends_the_terminal_and_what_was_saved_is_still_owed(site: Site) -> None:
+    site.broker.start()
+    hub = site.open_hub()
+    hub.is_deaf = True
+    hub.say_here(True)
+    site.terminal.start()
+    until("a birth", lambda: latest(hub.births))
+    site.say_roster()
+    until("something unsent", lambda: site.terminal.link()["unsent"] == 1)
+    stranger = sqlite3.connect(site.terminal.home / "ledger.db", isolation_level=None)
+    stranger.execute("begin exclusive")
+    site.say_roster()  # which cannot be committed now
+    assert site.terminal.child is not None
+    assert site.terminal.child.wait(20) == 1
+    stranger.close()
+    assert "The terminal ends because" in (site.terminal.home / "log").read_text().splitlines()[-1]
+    site.terminal.start()
+    assert site.terminal.link()["unsent"] == 1
 
 
 def test_it_stops_at_once_while_the_broker_is_away(site: Site) -> None:
