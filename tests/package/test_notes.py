@@ -207,7 +207,7 @@ def test_sign_off_destroys_the_key_that_reads_this_shifts_notes(world: World) ->
     note_id = drafted(world)
     finalized(world, note_id)
     mine = world.store.do(lambda db: shift.key_of(db, world.on, world.key))
-    envelope, content = world.store.do(lambda db: notes.own_final(db, world.signer, world.on.id, mine, note_id))
+    _, content = world.store.do(lambda db: notes.own_final(db, world.signer, world.on.id, mine, note_id))
     assert content.text == CANARY
     world.store.do(lambda db: shift.sign_off(db, world.signer, STAMP))
     assert world.store.do(shift.current) is None
