@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from flask.testing import FlaskClient
 
@@ -179,7 +177,7 @@ def test_an_old_picture_without_a_link_says_that_it_may_have_changed(rig: Screen
     assert "may have changed" in browser.get("/").text
 
 
-def test_before_the_hub_has_said_anything_the_page_still_stands(rig: ScreenRig, tmp_path: object) -> None:
+def test_before_the_hub_has_said_anything_the_page_still_stands(rig: ScreenRig) -> None:
     fresh = ScreenRig(rig.home.parent / "fresh")
     page = fresh.browser().get("/")
     assert page.status_code == 200 and "No unit yet" in page.text
@@ -195,8 +193,9 @@ def test_signing_on_opens_a_shift_with_a_key_and_signing_off_closes_it(rig: Scre
     browser = rig.browser()
     assert browser.sign_on(rig).status_code == 303
     assert (browser.state()["signed_on"], browser.state()["staff"]) == (True, "s-ruiz")
+    assert browser.state()["is_unlocked"] is True
     browser.post("/sign-off")
-    assert browser.state()["signed_on"] is False
+    assert (browser.state()["signed_on"], browser.state()["is_unlocked"]) == (False, False)
     facts = [decode(record.body, ShiftFact) for record in rig.records("shift")]
     assert [(fact.on, fact.unit, fact.shift_key is not None) for fact in facts] == [
         (True, "u-2", True),
@@ -345,4 +344,3 @@ def test_a_status_from_a_dispatcher_shows_on_the_next_look(rig: ScreenRig) -> No
     browser.get("/")
     rig.unit("out_of_service")
     assert browser.state()["status"] == "out_of_service"
-    assert time.time() > 0
