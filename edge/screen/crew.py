@@ -241,7 +241,7 @@ def _state(p: Picture) -> dict[str, object]:
     return {
         "device": p.device,
         "kind": "desk" if p.is_desk else "vehicle",
-        "call_sign": p.call_sign,
+        "call_sign": p.call_sign if view is not None or p.roster is not None else None,
         "unit": view.unit if view is not None else None,
         "signed_on": p.shift is not None,
         "staff": p.shift.staff if p.shift is not None else None,
