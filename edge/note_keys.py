@@ -25,10 +25,9 @@ def current(identity: Identity, settings: TerminalSettings | None) -> NoteKeyLis
     if settings is None:
         return admitted
     try:
-        sent = offered(identity, settings)
+        return offered(identity, settings)
     except Malformed:
         return admitted  # whoever received these settings refused and audited them; notes go on being sealed
-    return sent if sent.number > admitted.number else admitted
 
 
 def offered(identity: Identity, settings: TerminalSettings) -> NoteKeyList:

@@ -25,7 +25,7 @@ from msgspec import Struct
 from wire.codec import Malformed, decode, encode
 from wire.ids import name
 
-BOARD_SECRET_FILE = "board.secret"
+BOARD_SECRET_FILE = "board.secret"  # noqa: S105 - a file's name
 VAULT_FOLDER = "vault"
 KEY_BYTES = 32
 PIN_DIGITS = 6

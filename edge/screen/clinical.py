@@ -32,9 +32,7 @@ def clinical_views(cab: Cab) -> Blueprint:
         picture = cab.look(guard.session().id)
         key, _ = _writer(cab, picture)
         titles = {
-            entry.note_id: _title(cab, key, entry.note_id)
-            for entry in picture.entries
-            if entry.state == State.DRAFT
+            entry.note_id: _title(cab, key, entry.note_id) for entry in picture.entries if entry.state == State.DRAFT
         }
         return render_template("notes.html", p=picture, titles=titles, recent=_recent(cab, picture), names=cab.title)
 
@@ -56,7 +54,9 @@ def clinical_views(cab: Cab) -> Blueprint:
         if entry is not None and entry.state != State.DRAFT:
             return _final(cab, picture, key, on, entry)
         _, draft = parts.store.do(lambda db: notes.draft_of(db, key, note_id))
-        return render_template("note.html", p=picture, note=note, draft=draft, entry=entry, chars_max=notes.TEXT_CHARS_MAX)
+        return render_template(
+            "note.html", p=picture, note=note, draft=draft, entry=entry, chars_max=notes.TEXT_CHARS_MAX
+        )
 
     @views.post("/note/<note>/draft")
     def autosave(note: str) -> Response:

@@ -9,7 +9,7 @@ from edge import assignments, desk, outbox, shift, vault
 from edge.errors import Refused
 from edge.screen import guard
 from edge.screen.picture import Cab, Picture, Pressed, people
-from edge.vault import Locked, VaultKey, Why
+from edge.vault import Locked, Why
 from wire.facts import AuditFact
 from wire.ids import name
 from wire.records import Kind
@@ -149,7 +149,9 @@ def _press(cab: Cab, wanted: Status, page_showed: str | None) -> None:
         if view.status == wanted:
             return None
         if page_showed is not None and page_showed != view.status:
-            raise Refused("crossed", f"The status is {LABEL[view.status]} by now. Look, and press again if you mean it.")
+            raise Refused(
+                "crossed", f"The status is {LABEL[view.status]} by now. Look, and press again if you mean it."
+            )
         on = shift.current(db)
         stamp = parts.clock.stamp()
         seq = assignments.press(db, parts.signer, stamp, view, wanted, By.CREW, on.staff if on else None)
@@ -176,9 +178,7 @@ def _undo(cab: Cab) -> None:
         on = shift.current(db)
         staff = on.staff if on else None
         stamp = parts.clock.stamp()
-        assignments.press(
-            db, parts.signer, stamp, view, pressed.before, By.CREW, staff, undoes=pressed.seq
-        )
+        assignments.press(db, parts.signer, stamp, view, pressed.before, By.CREW, staff, undoes=pressed.seq)
 
     parts.store.do(work)
     parts.wake()
@@ -241,7 +241,7 @@ def _state(p: Picture) -> dict[str, object]:
     return {
         "device": p.device,
         "kind": "desk" if p.is_desk else "vehicle",
-        "call_sign": p.call_sign,
+        "call_sign": p.call_sign if view is not None or p.roster is not None else None,
         "unit": view.unit if view is not None else None,
         "signed_on": p.shift is not None,
         "staff": p.shift.staff if p.shift is not None else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,7 +100,7 @@ def test_nobody_without_a_slot_gets_in_and_no_name_reaches_outside_the_folder(tm
 def test_only_the_owner_reads_the_files_and_the_key_shows_in_no_repr(tmp_path: Path) -> None:
     pin = vault.issue(tmp_path, "s-ruiz")
     files = [tmp_path / "board.secret", tmp_path / "vault" / "s-ruiz.slot"]
-    assert [os.stat(f).st_mode & 0o777 for f in files] == [0o600, 0o600]
+    assert [f.stat().st_mode & 0o777 for f in files] == [0o600, 0o600]
     key = vault.unlock(tmp_path, "s-ruiz", pin)
     assert isinstance(key, vault.VaultKey) and repr(key.key) not in repr(key)
     assert vault.holders(tmp_path) == ("s-ruiz",)

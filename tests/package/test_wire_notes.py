@@ -214,6 +214,8 @@ def test_what_we_wrap_is_what_rfc_9180_says() -> None:
         "04c06b4f6bebc7bb495cb797ab753f911aff80aefb86fd8b6fcc35525f3ab5f03e0b21bd31a86c6048af3cb2d98e0d3bf01da5cc4c39ff"
         "5370d331a4f1f7d5a4e058c61a45059d0c5704560e9d88b564a8b63f1364b8d1fcb3c4c6ddc1d291742465e902cd216f8908da49f8f96f"
     )
-    assert rfc9180_open(vector_text, vector_key, b"Ode on a Grecian Urn", b"Count-0") == b"Beauty is truth, truth beauty"
+    assert (
+        rfc9180_open(vector_text, vector_key, b"Ode on a Grecian Urn", b"Count-0") == b"Beauty is truth, truth beauty"
+    )
     ours = SUITE.encrypt(WORDS, CLINIC.public_key(), info=b"some info")
     assert rfc9180_open(ours, CLINIC, b"some info", b"") == WORDS

@@ -58,7 +58,9 @@ def an_assignment(**over: object) -> Assignment:
 class ScreenRig:
     """One terminal. `mono_s` is its clock, which stands still until a test moves it (None: the real one)."""
 
-    def __init__(self, home: Path, kind: str = "vehicle", fleet: TerminalFleet | None = None, real: bool = False) -> None:
+    def __init__(
+        self, home: Path, kind: str = "vehicle", fleet: TerminalFleet | None = None, real: bool = False
+    ) -> None:
         self.home, self.kind = home, kind
         self.fleet = fleet or TerminalFleet()
         self.who: Identity = self.fleet.terminal(home, "desk-1" if kind == "desk" else "vehicle-2", kind)
@@ -159,6 +161,11 @@ class Browser:
         token = re.search(r'name="csrf" value="([^"]+)"', self.get("/").text)
         assert token is not None
         return self.client.post(path, data=fields | {"csrf": token[1]}, headers=self.headers)
+
+    def fetch(self, path: str, **fields: str) -> TestResponse:
+        """As the page's script does: the token in a header, the answer in JSON."""
+        headers = {"X-CSRF-Token": str(self.state()["csrf"]), "Origin": "http://localhost"}
+        return self.client.post(path, data=fields, headers=headers)
 
     def sign_on(self, rig: ScreenRig, staff: str = "s-ruiz") -> TestResponse:
         return self.post("/sign-on", staff=staff, pin=rig.pin(staff))

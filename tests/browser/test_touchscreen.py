@@ -1,0 +1,319 @@
+"""The touchscreen in a real browser: fresh without a reload, whole without a script, readable and within a thumb's reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import NamedTuple
+
+import pytest
+from cheroot import wsgi
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from edge import vault
+from edge.uplink import LinkState
+from tests.screens.screen_rig import ScreenRig, an_assignment
+from wire.state import OtherUnit
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+CANARY = "walrus-tulip-ember"
+SIZES = ((800, 480), (1280, 800))
+LONGEST = {
+    "place": "Riverside Park, north gate by the boat house",
+    "problem": "Adult son pacing and shouting at passers-by, mother says he has not slept for four days. " * 3,
+    "cautions": ("Startled by loud voices", "Large dog"),
+    "others": (OtherUnit(call_sign="P-14", status="en_route"), OtherUnit(call_sign="M-3", status="staged")),
+}
+AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
+
+
+class Glass(NamedTuple):
+    """A terminal that serves its screen, and where."""
+
+    rig: ScreenRig
+    url: str
+    server: wsgi.Server
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium")
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def glass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Glass]:
+    monkeypatch.setattr(vault, "MEMORY_KIB", 64)
+    rig = ScreenRig(tmp_path / "car", real=True)
+    rig.roster()
+    rig.unit("available")
+    server = wsgi.Server(("127.0.0.1", 0), rig.app, numthreads=4, shutdown_timeout=1)
+    server.prepare()
+    serving = Thread(target=server.serve, daemon=True)
+    serving.start()
+    yield Glass(rig, f"http://127.0.0.1:{server.bind_addr[1]}", server)
+    server.stop()
+    serving.join(5)
+    rig.close()
+
+
+@contextmanager
+def page_of(chromium: Browser, glass: Glass, script: bool = True, scheme: str = "dark") -> Iterator[Page]:
+    """A page that fails the test when the policy or a script complains."""
+    context: BrowserContext = chromium.new_context(
+        viewport={"width": 800, "height": 480},
+        java_script_enabled=script,
+        color_scheme="dark" if scheme == "dark" else "light",
+        base_url=glass.url,
+    )
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda line: complaints.append(line.text) if "Policy" in line.text else None)
+    page.set_default_timeout(5000)
+    try:
+        yield page
+        assert complaints == []
+    finally:
+        context.close()
+
+
+def sign_on(page: Page, glass: Glass) -> None:
+    pin = glass.rig.pin("s-ruiz")
+    page.goto("/sign-on")
+    page.get_by_text("Dana Ruiz").click()
+    for digit in pin:
+        page.locator(f'[data-key="{digit}"]').click()
+    expect(page.locator(".below")).to_contain_text("Notes")
+
+
+def write(page: Page, glass: Glass, text: str = CANARY) -> None:
+    glass.rig.unit("on_scene", an_assignment())
+    sign_on(page, glass)
+    page.get_by_text("Notes", exact=True).click()
+    page.locator(".rows button").first.click()
+    page.locator("textarea").press_sequentially(text)
+
+
+def test_a_new_assignment_appears_within_a_second_and_is_loud_until_somebody_has_seen_it(
+    chromium: Browser, glass: Glass
+) -> None:
+    with page_of(chromium, glass) as page:
+        page.goto("/")
+        expect(page.locator("#card")).to_contain_text("Who is aboard?")
+        glass.rig.unit("assigned", an_assignment())
+        expect(page.locator(".is-new")).to_contain_text("New assignment", timeout=1000)
+        expect(page.locator("button.primary")).to_contain_text("Acknowledge")
+        expect(page).to_have_title("New assignment · CARE-2")
+        page.locator("button.primary").click()
+        expect(page.locator("button.primary")).to_contain_text("En route")
+        expect(page.locator(".is-new")).to_have_count(0)
+        expect(page).to_have_title("Acknowledged · CARE-2")
+
+
+def test_a_status_can_be_taken_back_and_the_undo_goes_away_by_itself(chromium: Browser, glass: Glass) -> None:
+    glass.rig.unit("en_route", an_assignment())
+    with page_of(chromium, glass) as page:
+        page.goto("/")
+        page.locator("button.primary").click()
+        expect(page.locator(".status")).to_have_text("On scene")
+        page.get_by_role("button", name="Undo").click()
+        expect(page.locator(".status")).to_have_text("En route")
+        page.wait_for_timeout(800)
+        page.locator("button.primary").click()
+        expect(page.get_by_role("button", name="Undo")).to_be_visible()
+        expect(page.get_by_role("button", name="Undo")).to_have_count(0, timeout=6500)
+
+
+def test_a_thumb_that_comes_down_twice_sets_one_status(chromium: Browser, glass: Glass) -> None:
+    glass.rig.unit("acknowledged", an_assignment())
+    with page_of(chromium, glass) as page:
+        page.goto("/")
+        box = page.locator("button.primary").bounding_box()
+        assert box is not None
+        for _ in range(2):
+            page.mouse.click(box["x"] + 50, box["y"] + 50)
+            page.wait_for_timeout(250)
+        page.wait_for_timeout(800)
+        expect(page.locator(".status")).to_have_text("En route")
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("status", ["assigned", "on_scene"])
+def test_the_first_page_needs_no_scrolling_and_cuts_no_line(
+    chromium: Browser, glass: Glass, size: tuple[int, int], status: str
+) -> None:
+    glass.rig.unit(status, an_assignment(**LONGEST))
+    with page_of(chromium, glass) as page:
+        sign_on(page, glass)
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        card = page.locator(".now").bounding_box()
+        assert card is not None
+        bottom = card["y"]
+        for part in ("#card h1", ".place", ".gate", ".problem", ".cautions", "#card .others", "#fresh"):
+            box = page.locator(part).bounding_box()
+            assert box is not None and box["height"] > 15, part
+            assert box["y"] >= bottom - 1, f"{part} overlaps what is above it"
+            bottom = box["y"] + box["height"]
+        assert bottom <= card["y"] + card["height"]
+        lines = page.evaluate(
+            "(() => { const s = document.querySelector('.problem span');"
+            " return s.clientHeight / parseFloat(getComputedStyle(s).lineHeight); })()"
+        )
+        assert lines >= 1 and abs(lines - round(lines)) < 0.1
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_target_is_wide_enough_for_a_glove(chromium: Browser, glass: Glass, size: tuple[int, int]) -> None:
+    small = """() => [...document.querySelectorAll('button, a, select, input:not([type=hidden])')]
+        .map(e => [e.outerHTML.slice(0, 60), e.getBoundingClientRect()])
+        .filter(([, r]) => r.width > 0 && (r.width < 63.5 || r.height < 63.5)).map(([h, r]) => h + r.width + 'x' + r.height)"""
+    with page_of(chromium, glass) as page:
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        page.goto("/sign-on")
+        assert page.evaluate(small) == []
+        write(page, glass)
+        for path in ("/", "/assignment", "/notes", "/sign-off"):
+            assert page.evaluate(small) == []
+            page.goto(path)
+        assert page.evaluate(small) == []
+
+
+def test_what_is_typed_is_saved_sealed_without_being_asked_and_survives_a_reload(
+    chromium: Browser, glass: Glass
+) -> None:
+    with page_of(chromium, glass) as page:
+        write(page, glass)
+        expect(page.locator("#saved")).to_contain_text("Saved sealed", timeout=3500)
+        page.reload()
+        expect(page.locator("textarea")).to_have_value(CANARY)
+    for file in glass.rig.home.rglob("*"):
+        assert not file.is_file() or CANARY.encode() not in file.read_bytes()
+
+
+def test_somebody_who_never_pauses_is_saved_every_three_seconds(chromium: Browser, glass: Glass) -> None:
+    with page_of(chromium, glass) as page:
+        write(page, glass, "x")
+        expect(page.locator("#saved")).to_contain_text("Saved sealed", timeout=3500)
+        first = glass.rig.store.do(lambda db: db.execute("select saved_ms from draft").fetchone()[0])
+        for _ in range(16):
+            page.keyboard.type("y")
+            page.wait_for_timeout(220)
+        last = glass.rig.store.do(lambda db: db.execute("select saved_ms from draft").fetchone()[0])
+        assert last > first
+
+
+def test_when_saving_fails_the_page_says_so_loudly_and_tries_again(chromium: Browser, glass: Glass) -> None:
+    with page_of(chromium, glass) as page:
+        write(page, glass)
+        expect(page.locator("#saved")).to_contain_text("Saved sealed", timeout=3500)
+        no = "create trigger no_save before update on draft begin select raise(abort, 'disk'); end"
+        glass.rig.store.do(lambda db: db.execute(no))
+        page.locator("textarea").press_sequentially(" and more")
+        expect(page.locator("#saved.bad")).to_contain_text("Not saved", timeout=3500)
+        glass.rig.store.do(lambda db: db.execute("drop trigger no_save"))
+        expect(page.locator("#saved.good")).to_contain_text("Saved sealed", timeout=3500)
+
+
+def test_from_note_to_sealed_by_hand_and_nothing_behind_the_back_button(chromium: Browser, glass: Glass) -> None:
+    with page_of(chromium, glass) as page:
+        write(page, glass)
+        page.locator('select[name="disposition"]').select_option("referred_warm")
+        page.get_by_role("button", name="Finalize").click()
+        expect(page.locator(".paper")).to_contain_text(CANARY)
+        page.get_by_role("button", name="Seal and send").click()
+        expect(page.locator("#entries")).to_contain_text("waiting for hub")
+        page.go_back()
+        expect(page.locator("textarea")).to_have_count(0)
+    assert len(glass.rig.records("note")) == 1
+
+
+def test_a_note_left_open_locks_and_leaves_the_glass(chromium: Browser, glass: Glass) -> None:
+    with page_of(chromium, glass) as page:
+        write(page, glass)
+        expect(page.locator("#saved")).to_contain_text("Saved sealed", timeout=3500)
+        glass.rig.settings(lock_after_s=1.0)
+        expect(page.locator(".pin")).to_contain_text("Notes are locked", timeout=5000)
+        assert CANARY not in page.content()
+        glass.rig.settings(lock_after_s=60.0)
+        for digit in glass.rig.pin("s-ruiz"):
+            page.locator(f'[data-key="{digit}"]').click()
+        expect(page.locator("textarea")).to_have_value(CANARY)
+
+
+def test_a_terminal_that_stopped_answering_is_not_shown_as_fresh(chromium: Browser, glass: Glass) -> None:
+    with page_of(chromium, glass) as page:
+        page.goto("/")
+        page.route("**/*", lambda route: route.abort())
+        expect(page.locator("#trouble")).to_contain_text("does not answer", timeout=5000)
+        page.unroute("**/*")
+        expect(page.locator("#trouble")).to_be_hidden()
+
+
+def test_every_deed_works_without_a_script(chromium: Browser, glass: Glass) -> None:
+    glass.rig.unit("assigned", an_assignment())
+    pin = glass.rig.pin("s-ruiz")
+    with page_of(chromium, glass, script=False) as page:
+        page.goto("/sign-on")
+        page.get_by_text("Dana Ruiz").click()
+        page.locator('input[name="pin"]').fill(pin)
+        page.get_by_role("button", name="Enter").click()
+        page.get_by_role("button", name="Acknowledge").click()
+        expect(page.locator(".status")).to_have_text("Acknowledged")
+        page.get_by_role("button", name="Undo").click()
+        expect(page.locator(".status")).to_have_text("Assigned")
+        page.get_by_text("Notes", exact=True).click()
+        page.locator(".rows button").first.click()
+        page.locator("textarea").fill(CANARY)
+        page.get_by_role("button", name="Save", exact=True).click()
+        expect(page.locator("textarea")).to_have_value(CANARY)
+        page.get_by_role("button", name="Finalize").click()
+        page.get_by_role("button", name="Seal and send").click()
+        expect(page.locator("#entries")).to_contain_text("waiting for hub")
+        page.get_by_role("button", name="Day colors").click()
+        expect(page.locator("html")).to_have_attribute("data-theme", "day")
+        page.goto("/sign-off")
+        page.get_by_role("button", name="Sign off").click()
+        expect(page.locator(".below, .names").first).to_contain_text("Sign on")
+    assert len(glass.rig.records("note")) == 1
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_nobody_is_shut_out_by_color_or_markup(chromium: Browser, glass: Glass, scheme: str) -> None:
+    script = AXE.read_text()
+    rules = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'best-practice']}"
+    found: list[str] = []
+
+    def judge(page: Page, where: str) -> None:
+        page.evaluate(script)
+        report = page.evaluate(f"axe.run(document, {rules})")
+        found.extend(f"{where}: {rule['id']} {rule['nodes'][0]['html'][:120]}" for rule in report["violations"])
+
+    with page_of(chromium, glass, scheme=scheme) as page:
+        glass.rig.pin("s-ruiz")
+        for path in ("/", "/sign-on", "/sign-on/s-ruiz", "/sign-on/s-kim"):
+            page.goto(path)
+            judge(page, path)
+        write(page, glass)
+        expect(page.locator("#saved")).to_contain_text("Saved sealed", timeout=3500)
+        judge(page, "note")
+        page.get_by_role("button", name="Finalize").click()
+        judge(page, "finalize")
+        page.get_by_role("button", name="Seal and send").click()
+        judge(page, "notes")
+        page.locator("#entries a").click()
+        judge(page, "final")
+        down = LinkState(link="down", hub=False, unsent=3, oldest_ms=1, received_through_ms=None, why=None, refused=0)
+        glass.rig.link = down
+        glass.rig.unit("assigned", an_assignment(**LONGEST))
+        for path in ("/", "/assignment", "/sign-off", "/unlock"):
+            page.goto(path)
+            judge(page, path)
+    assert not found, "\n".join(found)
