@@ -101,13 +101,20 @@ class Viewer:
         except Full:
             return  # then the reader is not waiting
 
-    def stream(self, now_ms: Callable[[], int], may_go_on: Callable[[], bool]) -> Iterator[bytes]:
-        """Server-sent events until the viewer is dropped or, asked every 15 s, may not go on."""
+    def stream(
+        self,
+        now_ms: Callable[[], int],
+        may_go_on: Callable[[], bool],
+        *,
+        here_s: float = HERE_S,
+        comment_s: float = COMMENT_S,
+    ) -> Iterator[bytes]:
+        """Server-sent events until the viewer is dropped or, asked with each comment, may not go on."""
         yield f"retry: {RETRY_MS}\n\n".encode() + self._snapshot_event
-        comment_at = time.monotonic() + COMMENT_S
+        comment_at = time.monotonic() + comment_s
         while not self._is_over.is_set():
             try:
-                event = self._events.get(timeout=HERE_S)
+                event = self._events.get(timeout=here_s)
             except Empty:
                 event = encoded("here", HereEvent(now_ms=now_ms()))
             if self._is_over.is_set():
@@ -115,7 +122,7 @@ class Viewer:
             if time.monotonic() >= comment_at:
                 if not may_go_on():
                     return
-                comment_at = time.monotonic() + COMMENT_S
+                comment_at = time.monotonic() + comment_s
                 event += b": here\n\n"
             yield event
 

@@ -45,9 +45,9 @@ _CONTENT_POLICY = "; ".join(
 
 
 class ConsoleParts(Struct, frozen=True, kw_only=True):
-    """What the console is made of. `maps_dir` is what `hub.maps.current_map` takes; `changed` is told after a
-    dispatcher changed something; `link_of` says whether a device is connected; `hosts` are the names under which
-    browsers may come, without ports."""
+    """What the console is made of. `maps_dir` is what `hub.maps.current_map` takes; `changed` is called after a
+    dispatcher changed something, and tells the board and the terminals; `link_of` says whether a device is connected;
+    `hosts` are the names under which browsers may come, without ports."""
 
     engine: Engine
     board: Board
@@ -82,10 +82,6 @@ def create_console(parts: ConsoleParts) -> Flask:
         secure=parts.secure_cookies,
     )
 
-    def changed() -> None:
-        parts.board.changed()
-        parts.changed()
-
     door.guard(app)
     app.register_blueprint(sign_in_views(parts.engine, parts.now_ms, door, parts.agency))
     app.register_blueprint(page_views(parts.engine, parts.agency, parts.link_of, BUILT))
@@ -100,7 +96,7 @@ def create_console(parts: ConsoleParts) -> Flask:
             link_of=parts.link_of,
         )
     )
-    app.register_blueprint(dispatch_views(parts.engine, parts.positions, changed, parts.now_ms, parts.link_of))
+    app.register_blueprint(dispatch_views(parts.engine, parts.positions, parts.changed, parts.now_ms, parts.link_of))
     app.register_blueprint(street_views(parts.maps_dir))
     app.register_error_handler(Refused, lambda refused: _refusal(refused.code, refused.sentence, http_status(refused)))
     app.register_error_handler(HTTPException, _http_error)

@@ -1,4 +1,4 @@
-"""A terminal's screen for every test of this folder."""
+"""What the tests of this folder look at: a terminal's screen, or a console with a hub of its own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge import vault
+from tests.screens.console_world import World, world
 from tests.screens.screen_rig import ScreenRig
 
 
@@ -24,3 +25,9 @@ def rig(tmp_path: Path) -> Iterator[ScreenRig]:
     made.unit("available")
     yield made
     made.close()
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[World]:
+    with world(tmp_path) as made:
+        yield made
