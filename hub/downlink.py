@@ -21,8 +21,8 @@ from hub.ingest import Wanted
 from wire import signature, state
 from wire.topics import SealedNotes, State, Topic
 
-LOOK_S = 5.0  # how often unconfirmed snapshots are looked for
-AGAIN_S_MIN, AGAIN_S_MAX = 30.0, 600.0  # an unconfirmed snapshot is sent again after this, then twice as late
+LOOK_S = 5.0
+AGAIN_S_MIN, AGAIN_S_MAX = 30.0, 600.0
 AFTER_FAILURE_S = 1.0
 WANTED_MAX = 1000  # answers owed to desks; a desk that asks for more asks again at its next birth
 
@@ -30,13 +30,16 @@ _log = structlog.get_logger("hub.downlink")
 
 
 class DownlinkParts(Struct, frozen=True, kw_only=True):
-    """What the pipe is made of. `publish` answers whether the message is on its way."""
+    """What the pipe is made of. `publish` answers whether the message is on its way; `look_s`: how often unconfirmed
+    snapshots are looked for; `again_s`: after how long one is sent again, then twice as late."""
 
     engine: Engine
     publish: Callable[[Topic, bytes], bool]
     connected: Callable[[], frozenset[str]]
     snapshot_key: ec.EllipticCurvePrivateKey
     vouched: Vouched
+    look_s: float = LOOK_S
+    again_s: float = AGAIN_S_MIN
 
 
 class _Sent(Struct, kw_only=True):
@@ -106,7 +109,7 @@ class Downlink:
         """What was asked for since the last time, waiting a while for the first; None when it is time to stop."""
         with self._condition:
             if not (self._is_stopping or self._is_all or self._changed or self._born or self._wanted):
-                self._condition.wait(LOOK_S)
+                self._condition.wait(self._parts.look_s)
             if self._is_stopping:
                 return None
             changed = self._changed | (self._parts.connected() if self._is_all else frozenset())
@@ -150,7 +153,7 @@ class Downlink:
         data = state.seal_snapshot(device, kept.section, kept.version, kept.content, kem, self._parts.snapshot_key)
         is_out = self._parts.publish(State(device, kept.section), data)
         before = self._sent.get((device, kept.section))
-        wait_s = AGAIN_S_MIN
+        wait_s = self._parts.again_s
         if before is not None and before.version == kept.version:
             wait_s = min(2 * before.wait_s, AGAIN_S_MAX)
         self._sent[device, kept.section] = _Sent(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
@@ -17,7 +18,7 @@ from hub.ingest import Wanted
 from tests.hub_agency import NOW_MS, ROSTER, Agency, Terminal, new_key
 from wire import state
 from wire.codec import decode
-from wire.facts import StatusFact
+from wire.facts import StateHeld, StatusFact
 from wire.notes import inspect, verify
 from wire.records import Kind
 from wire.state import Assignments, OtherUnit, Roster, Shelf, TerminalSettings, Version
@@ -126,8 +127,8 @@ def air() -> Air:
     return Air()
 
 
-@pytest.fixture
-def downlink(agency: Agency, air: Air) -> Iterator[Downlink]:
+@contextmanager
+def pipe(agency: Agency, air: Air, again_s: float) -> Iterator[Downlink]:
     made = Downlink(
         DownlinkParts(
             engine=agency.engine,
@@ -135,14 +136,24 @@ def downlink(agency: Agency, air: Air) -> Iterator[Downlink]:
             connected=lambda: air.here,
             snapshot_key=SNAPSHOT_KEY,
             vouched=VOUCHED,
+            look_s=0.02,
+            again_s=again_s,
         )
     )
     thread = Thread(target=made.run)
     thread.start()
-    yield made
-    made.stop()
-    thread.join(5)
+    try:
+        yield made
+    finally:
+        made.stop()
+        thread.join(5)
     assert not thread.is_alive()
+
+
+@pytest.fixture
+def downlink(agency: Agency, air: Air) -> Iterator[Downlink]:
+    with pipe(agency, air, again_s=30.0) as made:
+        yield made
 
 
 SNAPSHOT_KEY = new_key()
@@ -160,6 +171,25 @@ def test_a_birth_brings_every_section_sealed_to_that_terminal(agency: Agency, ai
         assert b"Ana Ruiz" not in payload
     downlink.born("d-one")
     assert len(air.wait_for(6)) == 6
+
+
+def test_what_a_terminal_does_not_say_it_holds_is_sent_again_until_it_does(agency: Agency, air: Air) -> None:
+    agency.take(agency.one.birth())
+    with pipe(agency, air, again_s=0.1) as downlink:
+        downlink.born("d-one")
+        air.wait_for(3)
+        for section in ("roster", "settings"):
+            agency.take(agency.one.record(Kind.STATE_HELD, StateHeld(section=section, epoch=1, n=1)))
+        time.sleep(0.2)
+        assert len(air.sent) == 3  # it is not here
+        air.here = frozenset({"d-one"})
+        sent = air.wait_for(5)
+        assert {topic for topic, _ in sent[3:]} == {State("d-one", "assignments")}
+        agency.take(agency.one.record(Kind.STATE_HELD, StateHeld(section="assignments", epoch=1, n=1)))
+        time.sleep(0.1)
+        count = len(air.sent)
+        time.sleep(1.0)
+        assert len(air.sent) == count
 
 
 def test_a_change_is_sent_only_to_who_is_here_and_only_what_changed(

@@ -140,6 +140,17 @@ def test_taking_back_available_gives_the_assignment_back(agency: Agency) -> None
     assert_rebuilds_the_same(agency)
 
 
+def test_taking_back_an_earlier_press_does_not_undo_a_later_release(agency: Agency) -> None:
+    agency.incident()
+    agency.offer("a1", agency.one)
+    press(agency, agency.one, "available", "a1")
+    earlier = agency.one.seq
+    press(agency, agency.one, "clearing", "a1", undoes=earlier)
+    press(agency, agency.one, "available", "a1")
+    press(agency, agency.one, "clearing", "a1", undoes=earlier)
+    assert agency.assignment("a1").released_ms is not None
+
+
 def test_taking_back_does_not_give_back_what_a_dispatcher_released(agency: Agency) -> None:
     agency.incident()
     agency.offer("a1", agency.one)
