@@ -115,7 +115,10 @@ def test_a_port_in_use_is_named_with_its_section(section: str) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        wanted = settings.parse(f'agency = "L"\n[{section}]\nport = {port}')
+        ports = {"console": _free_port(), "device_api": _free_port(), "broker": _free_port(), section: port}
+        wanted = settings.parse(
+            'agency = "L"\n' + "".join(f"[{name}]\nport = {number}\n" for name, number in ports.items())
+        )
         with pytest.raises(SettingsError, match=rf"port {port} on 127\.0\.0\.1 for \[{section}\]"):
             main.require_ports(wanted)
 
@@ -132,3 +135,10 @@ def test_a_pipe_that_breaks_or_ends_ends_the_process_and_one_that_was_told_to_do
     told.set()
     main.pipe("told", lambda: None, failed.append, told).join(5)
     assert failed == ["broken", "ended"]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -21,14 +21,16 @@ def test_what_the_screen_took_reaches_the_hub_once_whichever_process_dies(site: 
     print(f"seed {seed}")
     rng = random.Random(seed)
     unit = next(u["unit"] for u in site.snapshot()["units"] if u["call_sign"] == VEHICLE)
+    now = _state(site.screen())["status"]
+    until("the hub to know what the terminal knows", lambda: (_statuses(site, str(unit)) or [""])[-1] == now)
     before = len(_statuses(site, str(unit)))
     taken: list[str] = []
     for _ in range(KILLS):
         screen = site.screen()
         for _ in range(rng.randrange(1, 4)):
-            status = "break" if (taken or ["available"])[-1] == "available" else "available"
-            screen.submit("/status", {"status": status})
-            taken.append(status)
+            now = "break" if now == "available" else "available"
+            screen.submit("/status", {"status": now})
+            taken.append(now)
         time.sleep(rng.uniform(0, 0.2))
         victim = rng.choice([VEHICLE, VEHICLE, "hub"])
         site.children[victim].kill()
