@@ -8,7 +8,7 @@ import { second, silentMs } from "./time";
 export function Bar() {
     return (
         <header class="bar">
-            <span class="brand">Tandem</span>
+            <h1 class="brand">Tandem</h1>
             <span class="agency">{agency}</span>
             <span class="spring" />
             <Health />

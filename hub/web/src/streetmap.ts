@@ -303,8 +303,7 @@ export class StreetMap {
         on.arrow.style.transform = `rotate(${heading ?? 0}deg)`;
         on.face.querySelector(".badge")?.replaceChildren(symbol(tone(unit.status)));
         on.label.textContent = old === null ? unit.call_sign : `${unit.call_sign} · ${old}`;
-        const ago = old === null ? "" : `, position ${old} old`;
-        on.face.setAttribute("aria-label", `${unit.call_sign}, ${unit.status_label}${ago}`);
+        on.face.setAttribute("aria-label", `${on.label.textContent}${old === null ? "" : " old"}, ${unit.status_label}`);
     }
 
     private showPins(): void {
@@ -335,7 +334,7 @@ export class StreetMap {
         const flag = document.createElement("span");
         flag.textContent = `#${incident.number}`;
         face.append(flag);
-        face.setAttribute("aria-label", `Incident ${incident.number}, priority ${incident.priority}, ${incident.type_label}`);
+        face.setAttribute("aria-label", `#${incident.number}, priority ${incident.priority}, ${incident.type_label}`);
         face.addEventListener("click", (event) => {
             event.stopPropagation();
             this.asks.incident(incident.id, this.map.project([incident.lon, incident.lat]).x);

@@ -1,0 +1,93 @@
+"""A hub with a real clock behind a real server, and a headless Chromium before it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from cheroot import wsgi
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from hub.web.app import BUILT
+from tests.screens.console_world import PASSWORD, World, world
+
+CHROMIUM = "/usr/bin/chromium"
+CHROMIUM_ARGS = (
+    "--no-sandbox",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+)
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@dataclass
+class Served:
+    """A hub and where it is served."""
+
+    hub: World
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    assert (BUILT / "console.js").exists(), "build the pages first: npm ci --ignore-scripts && npm run build"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    with serving(tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def serving(home: Path, maps_dir: Path | None = None) -> Iterator[Served]:
+    """A hub of its own on a free port of the loopback."""
+    with world(home, maps_dir=maps_dir, clock=lambda: round(time.time() * 1000)) as hub:
+        server = wsgi.Server(("127.0.0.1", 0), hub.app, numthreads=12)
+        server.shutdown_timeout = 1
+        server.prepare()
+        thread = Thread(target=server.serve, daemon=True)
+        thread.start()
+        try:
+            yield Served(hub, server.bind_addr[1])
+        finally:
+            hub.board.stop()  # first: an open stream would keep its thread from ending
+            server.stop()
+            thread.join()
+
+
+@pytest.fixture
+def context(chromium: Browser) -> Iterator[BrowserContext]:
+    made = chromium.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
+    made.set_default_timeout(20_000)
+    yield made
+    made.close()
+
+
+def sign_in(context: BrowserContext, served: Served, account: str = "nina", *, with_axe: bool = False) -> Page:
+    """The board as `account` sees it, its map drawn."""
+    page = context.new_page()
+    if with_axe:
+        page.add_init_script(path=AXE)
+    page.goto(f"{served.address}/signin")
+    page.get_by_label("Name").fill(account)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_selector("[data-ready]")
+    return page
