@@ -44,6 +44,7 @@ class _Log:
         self.lowest_owed = 1
         self.next = 1
         self.cursor = 1  # the next to send; everything owed below it has been sent and not receipted
+        self.epoch = 0  # of the hub's last receipt for this log
         self.tries = 0
         self.resend_s: float | None = None
 
@@ -66,6 +67,9 @@ class Sync:
         self._is_connected = False
         self._is_hub_here = False
         self._is_born = False
+        self._epoch = 0  # of the hub that listens
+        self._births = 0  # that this connection has said in vain
+        self._birth_s = 0.0  # when to say it again, if it stays unanswered
         self._refused: int | None = None
         self._paused_until_s: float | None = None
 
@@ -88,6 +92,7 @@ class Sync:
         """There is no connection, or a new one: whatever an old one had open is forgotten, it may have been lost."""
         self._open.clear()
         self._is_connected = self._is_hub_here = self._is_born = False
+        self._births = 0
         self._rewind()
         self._resume()
 
@@ -95,27 +100,32 @@ class Sync:
         """The connection has its subscription."""
         self._is_connected = True
 
-    def born(self) -> None:
-        """The birth has been sent."""
+    def born(self, now_s: float) -> None:
+        """The birth has been sent. The hub answers with a receipt for each log; without them it is sent again."""
         self._is_born = True
+        self._birth_s = now_s + self._patience_s(self._births)
+        self._births = min(self._births + 1, TRIES_MAX)
 
-    def hub(self, is_here: bool, is_new: bool) -> None:
+    def hub(self, said: HubSaid, is_new: bool) -> None:
         """The hub has said whether it listens; `is_new` when it is another life of it than the one we were born to.
 
         It comes back with whatever it had stored before, so sending begins again at the lowest owed.
         """
+        is_here = said.is_here
         came_back = is_here and (is_new or not self._is_hub_here)
-        self._is_hub_here = is_here
+        self._is_hub_here, self._epoch = is_here, said.epoch
         if came_back and is_new:
             self._is_born = False
+            self._births = 0
         if came_back or not is_here:
             self._rewind()
         if is_here:
             self._resume()
 
-    def log_at(self, log: str, lowest_owed: int, upcoming: int, now_s: float) -> None:
-        """`log` was read: from where it is owed, and the number the next record will take."""
+    def log_at(self, log: str, lowest_owed: int, upcoming: int, epoch: int, now_s: float) -> None:
+        """`log` was read: from where it is owed, the number the next record will take, the epoch of its receipt."""
         state = self._logs[log]
+        state.epoch = epoch
         before, state.lowest_owed, state.next = state.lowest_owed, lowest_owed, upcoming
         if lowest_owed < before:  # the hub was restored: what it lost is owed again
             state.tries = 0
@@ -161,19 +171,37 @@ class Sync:
         """Time has passed: a pause may be over, and what was not receipted in time goes again."""
         if self._paused_until_s is not None and now_s >= self._paused_until_s:
             self._resume()
+        if self._is_unanswered and now_s >= self._birth_s:
+            self._is_born = False
         for log in self._logs.values():
             if log.resend_s is not None and now_s >= log.resend_s:
                 log.tries = min(log.tries + 1, TRIES_MAX)
                 log.cursor = log.lowest_owed
-                ceiling_s = min(RESEND_S_MAX, RESEND_S * 2**log.tries)
-                log.resend_s = now_s + max(RESEND_S_MIN, self._chance.uniform(0, ceiling_s))
+                log.resend_s = now_s + self._patience_s(log.tries)
 
     def wait_s(self, now_s: float) -> float | None:
         """In how many seconds `tick` has something to do; None when only an event can bring it."""
         times = [log.resend_s for log in self._logs.values() if log.resend_s is not None]
         if self._paused_until_s is not None:
             times.append(self._paused_until_s)
+        if self._is_unanswered:
+            times.append(self._birth_s)
         return max(0.0, min(times) - now_s) if times else None
+
+    @property
+    def _is_unanswered(self) -> bool:
+        """A hub of this epoch has not yet said how far it holds each log.
+
+        If it was restored, what was receipted before may be gone, and only its answer to a birth can say so: a log of
+        which nothing seems to be owed would never ask.
+        """
+        return self.is_flowing and any(log.epoch < self._epoch for log in self._logs.values())
+
+    def _patience_s(self, tries: int) -> float:
+        """How long to wait for the hub's answer after so many that did not come."""
+        if tries == 0:
+            return RESEND_S
+        return max(RESEND_S_MIN, self._chance.uniform(0, min(RESEND_S_MAX, RESEND_S * 2**tries)))
 
     def _rewind(self) -> None:
         for log in self._logs.values():

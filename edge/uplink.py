@@ -277,7 +277,7 @@ class Uplink:
                     self._sync.acknowledged(*owed, reason, self._clock.mono_s())
             case HubSaid():
                 is_other_life = self._is_other_life(event)
-                self._sync.hub(event.is_here, is_other_life)
+                self._sync.hub(event, is_other_life)
                 self._hub = event
                 if is_other_life:
                     self._live.open(False)
@@ -303,7 +303,7 @@ class Uplink:
     def _look(self) -> None:
         for name, store in self._logs.items():
             numbers = store.do(outbox.numbers)
-            self._sync.log_at(name, numbers.lowest_owed, numbers.next, self._clock.mono_s())
+            self._sync.log_at(name, numbers.lowest_owed, numbers.next, numbers.hub_epoch, self._clock.mono_s())
 
     def _send(self) -> None:
         if self._sync.is_birth_due and not self._bear():
@@ -319,7 +319,7 @@ class Uplink:
         sent = self._publish(Up.PRESENCE, birth, 1, True)
         if sent is None:
             return False
-        self._sync.born()
+        self._sync.born(self._clock.mono_s())
         return True
 
     def _send_records(self, want: Want) -> bool:

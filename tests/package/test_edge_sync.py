@@ -14,6 +14,7 @@ from edge.sync import (
     RESEND_S_MAX,
     WINDOW_BYTES,
     WINDOW_RECORDS,
+    HubSaid,
     Sync,
 )
 
@@ -29,15 +30,15 @@ class Sender:
         self.now_s = 0.0
         self.size = SIZE
         self.sent: list[tuple[str, int]] = []
-        self.sync.log_at("ledger", 1, ledger + 1, 0)
-        self.sync.log_at("trail", 1, trail + 1, 0)
+        self.sync.log_at("ledger", 1, ledger + 1, 1, 0)
+        self.sync.log_at("trail", 1, trail + 1, 1, 0)
 
     def up(self) -> Sender:
         self.sync.gone()
         self.sync.connected()
-        self.sync.hub(is_here=True, is_new=False)
+        self.sync.hub(HubSaid(True, 1), is_new=False)
         assert self.sync.is_birth_due
-        self.sync.born()
+        self.sync.born(self.now_s)
         return self
 
     def send(self) -> list[tuple[str, int]]:
@@ -76,20 +77,20 @@ def test_nothing_is_sent_before_subscription_hub_and_birth(missing: str) -> None
     if missing != "subscription":
         sender.sync.connected()
     if missing != "hub":
-        sender.sync.hub(is_here=True, is_new=False)
+        sender.sync.hub(HubSaid(True, 1), is_new=False)
     if missing != "birth":
-        sender.sync.born()
+        sender.sync.born(sender.now_s)
     assert sender.send() == []
 
 
 def test_a_birth_is_due_once_for_each_connection_and_for_each_life_of_the_hub() -> None:
     sender = Sender().up()
     assert not sender.sync.is_birth_due
-    sender.sync.hub(is_here=True, is_new=False)
+    sender.sync.hub(HubSaid(True, 1), is_new=False)
     assert not sender.sync.is_birth_due
-    sender.sync.hub(is_here=True, is_new=True)
+    sender.sync.hub(HubSaid(True, 1), is_new=True)
     assert sender.sync.is_birth_due
-    sender.sync.born()
+    sender.sync.born(sender.now_s)
     sender.sync.gone()
     assert not sender.sync.is_birth_due
     sender.sync.connected()
@@ -123,7 +124,7 @@ def test_a_record_larger_than_the_window_goes_alone() -> None:
 def test_the_ledger_goes_before_the_trail_and_does_not_wait_for_it() -> None:
     sender = Sender(ledger=2, trail=20).up()
     assert sender.send()[:3] == [*ledger(1, 2), ("trail", 1)]
-    sender.sync.log_at("ledger", 1, 4, 0)
+    sender.sync.log_at("ledger", 1, 4, 1, 0)
     sender.answer(("trail", 1))
     assert sender.send() == ledger(3)
 
@@ -146,7 +147,7 @@ def test_it_is_sent_again_from_the_lowest_owed_after_thirty_seconds_without_a_re
     sender = Sender(ledger=5).up()
     sender.drain()
     sender.wait(20)
-    sender.sync.log_at("ledger", 3, 6, sender.now_s)  # a receipt: the thirty seconds begin anew
+    sender.sync.log_at("ledger", 3, 6, 1, sender.now_s)  # a receipt: the thirty seconds begin anew
     sender.wait(29.9)
     assert sender.send() == []
     sender.wait(0.1)
@@ -167,7 +168,7 @@ def test_resending_slows_down_to_ten_minutes_at_most_and_a_receipt_ends_that() -
     assert max(waits) <= RESEND_S_MAX
     assert max(waits[20:]) > RESEND_S_MAX * 0.9, "full jitter up to the cap"
     sender.drain()
-    sender.sync.log_at("ledger", 2, 6, sender.now_s)
+    sender.sync.log_at("ledger", 2, 6, 1, sender.now_s)
     assert sender.sync.wait_s(sender.now_s) == RESEND_S
 
 
@@ -182,7 +183,7 @@ def test_days_without_a_receipt_do_no_harm() -> None:
 def test_nothing_waits_when_everything_is_receipted() -> None:
     sender = Sender(ledger=5).up()
     sender.drain()
-    sender.sync.log_at("ledger", 6, 6, sender.now_s)
+    sender.sync.log_at("ledger", 6, 6, 1, sender.now_s)
     assert sender.sync.wait_s(sender.now_s) is None
 
 
@@ -197,7 +198,7 @@ def test_what_is_on_its_way_on_this_connection_is_not_sent_twice() -> None:
 def test_a_new_connection_begins_at_the_lowest_owed() -> None:
     sender = Sender(ledger=5).up()
     sender.send()
-    sender.sync.log_at("ledger", 3, 6, 0)
+    sender.sync.log_at("ledger", 3, 6, 1, 0)
     sender.up()
     assert sender.send() == ledger(3, 4, 5)
 
@@ -228,32 +229,32 @@ def test_a_refusal_stops_sending_for_a_minute(reason: int) -> None:
 def test_a_refusal_ends_with_the_next_word_of_the_hub() -> None:
     sender = Sender(ledger=1).up()
     sender.answer(*sender.send(), reason=NO_SUBSCRIBER)
-    sender.sync.hub(is_here=True, is_new=False)
+    sender.sync.hub(HubSaid(True, 1), is_new=False)
     assert sender.send() == ledger(1)
 
 
 def test_a_hub_that_comes_back_gets_everything_owed_at_once() -> None:
     sender = Sender(ledger=3).up()
     sender.drain()
-    sender.sync.hub(is_here=False, is_new=False)
-    sender.sync.hub(is_here=True, is_new=True)
-    sender.sync.born()
+    sender.sync.hub(HubSaid(False, 1), is_new=False)
+    sender.sync.hub(HubSaid(True, 1), is_new=True)
+    sender.sync.born(sender.now_s)
     assert sender.send() == ledger(1, 2, 3)
 
 
 def test_a_hub_that_restarted_unseen_gets_everything_owed_at_once() -> None:
     sender = Sender(ledger=3).up()
     sender.drain()
-    sender.sync.hub(is_here=True, is_new=True)
-    sender.sync.born()
+    sender.sync.hub(HubSaid(True, 1), is_new=True)
+    sender.sync.born(sender.now_s)
     assert sender.send() == ledger(1, 2, 3)
 
 
 def test_nothing_is_sent_to_a_hub_that_is_away_however_long() -> None:
     sender = Sender(ledger=3).up()
     sender.drain()
-    sender.sync.hub(is_here=False, is_new=False)
-    sender.sync.log_at("ledger", 1, 5, 0)
+    sender.sync.hub(HubSaid(False, 1), is_new=False)
+    sender.sync.log_at("ledger", 1, 5, 1, 0)
     assert sender.send() == []
     sender.wait(1000)
     assert sender.send() == []
@@ -262,6 +263,50 @@ def test_nothing_is_sent_to_a_hub_that_is_away_however_long() -> None:
 def test_a_hub_that_was_restored_gets_again_what_it_lost() -> None:
     sender = Sender(ledger=6).up()
     sender.drain()
-    sender.sync.log_at("ledger", 7, 7, 0)
-    sender.sync.log_at("ledger", 3, 7, 0)
+    sender.sync.log_at("ledger", 7, 7, 1, 0)
+    sender.sync.log_at("ledger", 3, 7, 1, 0)
     assert sender.send() == ledger(3, 4, 5, 6)
+
+
+def unanswered(epoch: int) -> Sender:
+    """Born to a hub of this epoch, which has answered epoch 1 before; everything was receipted then."""
+    sender = Sender(ledger=3)
+    for log in LOGS:
+        sender.sync.log_at(log, 4, 4, 1, 0)
+    sender.sync.connected()
+    sender.sync.hub(HubSaid(True, epoch), is_new=False)
+    sender.sync.born(sender.now_s)
+    return sender
+
+
+def test_a_birth_that_a_restored_hub_does_not_answer_is_said_again() -> None:
+    sender = unanswered(epoch=2)
+    waits: list[float] = []
+    for _ in range(50):
+        wait_s = sender.sync.wait_s(sender.now_s)
+        assert wait_s is not None
+        waits.append(wait_s)
+        sender.wait(wait_s)
+        assert sender.sync.is_birth_due
+        sender.sync.born(sender.now_s)
+    assert waits[0] == RESEND_S
+    assert min(waits) >= 1.0
+    assert max(waits) <= RESEND_S_MAX
+
+
+def test_a_birth_is_answered_by_a_receipt_for_every_log() -> None:
+    sender = unanswered(epoch=2)
+    sender.sync.log_at("ledger", 2, 4, 2, 0)
+    sender.wait(RESEND_S)
+    assert sender.sync.is_birth_due
+    sender.sync.born(sender.now_s)
+    sender.sync.log_at("trail", 4, 4, 2, sender.now_s)
+    sender.wait(RESEND_S_MAX)
+    assert not sender.sync.is_birth_due
+
+
+def test_a_birth_to_a_hub_that_has_answered_before_is_said_once() -> None:
+    sender = unanswered(epoch=1)
+    sender.wait(RESEND_S_MAX)
+    assert not sender.sync.is_birth_due
+    assert sender.sync.wait_s(sender.now_s) is None

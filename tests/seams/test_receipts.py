@@ -50,6 +50,9 @@ def live_through(home: Path, template: Path, seed: int) -> None:
             check_nothing_was_let_go(world, f"seed {seed}, step {step}")
         world.heal()
         check_the_end(world, f"seed {seed}")
+    except Exception as wrong:
+        wrong.add_note(f"seed {seed}")
+        raise
     finally:
         world.close()
 
@@ -91,3 +94,22 @@ def check_the_end(world: World, where: str) -> None:
         assert [data for _, data in rows] == truth, f"{where}: {log} bytes"
     assert len(held) <= len(world.truth), f"{where}: logs nobody wrote"
     assert world.quarantined() == [], where
+
+
+def test_a_restored_hub_that_never_heard_the_birth_still_gets_what_it_lost(tmp_path: Path, template: Path) -> None:
+    world = World(tmp_path, 1, template)
+    try:
+        world.append(LEDGER)
+        world.heal()
+        world.back_up_hub()
+        for _ in range(3):
+            world.append(LEDGER)
+        world.heal()
+        assert world.unsent == 0
+        world.restore_hub()
+        assert world.unsent == 0, "nobody has told the terminal yet"
+        world.up.clear()  # the birth to the restored hub is lost
+        world.heal()
+        check_the_end(world, "after the restore")
+    finally:
+        world.close()

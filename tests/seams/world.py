@@ -103,6 +103,13 @@ class World:
     def unsent(self) -> int:
         return sum(self.numbers(log).unsent for log in self.stores)
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether the hub of this epoch has said how far it holds each log."""
+        with self.engine.begin() as connection:
+            epoch = hub_store.epoch(connection)
+        return all(self.numbers(log).hub_epoch == epoch for log in self.stores)
+
     # --- the link and the broker
 
     def connect(self) -> None:
@@ -214,7 +221,7 @@ class World:
                 self.answer()
                 self.carry_up()
                 self.carry_down()
-            if self.unsent == 0 and not self.up and not self.down:
+            if self.unsent == 0 and not self.up and not self.down and self.is_answered:
                 return
             self.pass_time(601)  # the longest pause there is
         raise AssertionError(f"{self.unsent} records are still owed")
