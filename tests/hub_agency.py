@@ -271,8 +271,8 @@ ROSTER = roster.RosterFile(
         roster.Unit(unit="u3", call_sign="DESK-1", kind="desk"),
     ),
     staff=(
-        roster.Staff(staff="s1", name="Ana Ruiz", role="specialist", skills=("clinician",), languages=("eng", "spa")),
-        roster.Staff(staff="s2", name="Bo Lind", role="sworn"),
+        roster.Staff(staff="s1", name="Aspen", role="specialist", skills=("clinician",), languages=("eng", "spa")),
+        roster.Staff(staff="s2", name="Beech", role="sworn"),
     ),
     duty=(roster.Duty(unit="u1", staff=("s1", "s2")),),
 )

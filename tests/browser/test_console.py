@@ -211,7 +211,7 @@ def test_sealed_notes_are_listed_with_where_they_can_be_opened(context: BrowserC
     page = sign_in(context, served)
     notes = page.get_by_role("region", name="Notes")
     expect(notes).to_contain_text("sealed — can be opened at a clinician's desk")
-    expect(notes).to_contain_text("Jules Bernard")
+    expect(notes).to_contain_text("Jasmine")
     expect(notes).to_contain_text("Calmer, staying, plan made")
 
 

@@ -84,9 +84,9 @@ def page_of(chromium: Browser, glass: Glass, script: bool = True, scheme: str = 
 
 
 def sign_on(page: Page, glass: Glass) -> None:
-    pin = glass.rig.pin("s-ruiz")
+    pin = glass.rig.pin("s-rowan")
     page.goto("/sign-on")
-    page.get_by_text("Dana Ruiz").click()
+    page.get_by_text("Rowan").click()
     for digit in pin:
         page.locator(f'[data-key="{digit}"]').click()
     expect(page.locator(".below")).to_contain_text("Notes")
@@ -243,7 +243,7 @@ def test_a_note_left_open_locks_and_leaves_the_glass(chromium: Browser, glass: G
         expect(page.locator(".pin")).to_contain_text("Notes are locked", timeout=5000)
         assert CANARY not in page.content()
         glass.rig.settings(lock_after_s=60.0)
-        for digit in glass.rig.pin("s-ruiz"):
+        for digit in glass.rig.pin("s-rowan"):
             page.locator(f'[data-key="{digit}"]').click()
         expect(page.locator("textarea")).to_have_value(CANARY)
 
@@ -259,10 +259,10 @@ def test_a_terminal_that_stopped_answering_is_not_shown_as_fresh(chromium: Brows
 
 def test_every_deed_works_without_a_script(chromium: Browser, glass: Glass) -> None:
     glass.rig.unit("assigned", an_assignment())
-    pin = glass.rig.pin("s-ruiz")
+    pin = glass.rig.pin("s-rowan")
     with page_of(chromium, glass, script=False) as page:
         page.goto("/sign-on")
-        page.get_by_text("Dana Ruiz").click()
+        page.get_by_text("Rowan").click()
         page.locator('input[name="pin"]').fill(pin)
         page.get_by_role("button", name="Enter").click()
         page.get_by_role("button", name="Acknowledge").click()
@@ -297,8 +297,8 @@ def test_nobody_is_shut_out_by_color_or_markup(chromium: Browser, glass: Glass, 
         found.extend(f"{where}: {rule['id']} {rule['nodes'][0]['html'][:120]}" for rule in report["violations"])
 
     with page_of(chromium, glass, scheme=scheme) as page:
-        glass.rig.pin("s-ruiz")
-        for path in ("/", "/sign-on", "/sign-on/s-ruiz", "/sign-on/s-kim"):
+        glass.rig.pin("s-rowan")
+        for path in ("/", "/sign-on", "/sign-on/s-rowan", "/sign-on/s-kim"):
             page.goto(path)
             judge(page, path)
         write(page, glass)

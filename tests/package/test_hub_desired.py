@@ -168,7 +168,7 @@ def test_a_birth_brings_every_section_sealed_to_that_terminal(agency: Agency, ai
         snapshot = state.open_snapshot(payload, "d-one", topic.section, SNAPSHOT_KEY.public_key())
         assert snapshot.version == Version(1, 1)
         assert state.unseal(snapshot, agency.one.kem)
-        assert b"Ana Ruiz" not in payload
+        assert b"Aspen" not in payload
     downlink.born("d-one")
     assert len(air.wait_for(6)) == 6
 

@@ -55,7 +55,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     who = fleet.terminal(tmp_path / "car", "vehicle-2")
     store = Store(tmp_path / "car" / "ledger.db", LEDGER)
     signer = Signer(who.device, who.key)
-    key = vault.unlock(tmp_path / "car", "s-ruiz", vault.issue(tmp_path / "car", "s-ruiz"))
+    key = vault.unlock(tmp_path / "car", "s-rowan", vault.issue(tmp_path / "car", "s-rowan"))
     assert isinstance(key, VaultKey)
     on = store.do(lambda db: shift.sign_on(db, signer, STAMP, key, "u-2"))
     yield World(fleet, tmp_path / "car", who, store, signer, key, on)
@@ -113,7 +113,7 @@ def test_a_draft_comes_back_as_it_was_saved_and_only_to_its_author(world: World)
     other = VaultKey(staff="s-other", key=bytes(32))
     with pytest.raises(Refused):
         world.store.do(lambda db: notes.draft_of(db, other, note_id))
-    impostor = VaultKey(staff="s-ruiz", key=bytes(32))
+    impostor = VaultKey(staff="s-rowan", key=bytes(32))
     with pytest.raises(Refused, match="nobody can open it"):
         world.store.do(lambda db: notes.draft_of(db, impostor, note_id))
 
@@ -133,7 +133,7 @@ def test_finalizing_closes_the_draft_and_owes_one_signed_note(world: World) -> N
     envelope = sealed_notes.verify(record.body, "vehicle-2", world.who.key.public_key())
     assert record.kind == "note"
     assert (envelope.header.author, envelope.header.disposition, envelope.header.shift) == (
-        "s-ruiz",
+        "s-rowan",
         "referred_warm",
         world.on.id,
     )
@@ -231,8 +231,8 @@ def test_both_ends_of_a_shift_are_owed_to_the_hub(world: World) -> None:
     rows = world.store.do(lambda db: db.execute("select data from record where kind = 'shift' order by seq").fetchall())
     facts = [decode(open_record(data, "vehicle-2", world.who.key.public_key()).body, ShiftFact) for (data,) in rows]
     assert [(f.on, f.staff, f.shift == world.on.id, f.shift_key is not None) for f in facts] == [
-        (True, ("s-ruiz",), True, True),
-        (False, ("s-ruiz",), True, False),
+        (True, ("s-rowan",), True, True),
+        (False, ("s-rowan",), True, False),
     ]
 
 
@@ -243,7 +243,7 @@ def test_the_list_tells_draft_waiting_and_received_apart(world: World) -> None:
     log_id = world.store.do(lambda db: db.execute("select log_id from log").fetchone()[0])
     receipt = Receipt(v=1, device="vehicle-2", log_id=log_id, through=first, epoch=0)
     world.store.do(lambda db: db.execute("update log set through = ?", [receipt.through]))
-    states = [entry.state for entry in world.store.do(lambda db: notes.entries(db, "s-ruiz"))]
+    states = [entry.state for entry in world.store.do(lambda db: notes.entries(db, "s-rowan"))]
     assert sorted(states) == ["draft", "received", "waiting"]
 
 
@@ -271,7 +271,7 @@ def desk_side(world: World, tmp_path: Path) -> Iterator[Desk]:
 
 
 def granted(side: Desk, code: str = CODE, desk_name: str = "desk-1", epoch: int = 1) -> bytes:
-    info = grant_info(epoch, desk_name, "c-okafor")
+    info = grant_info(epoch, desk_name, "c-willow")
     private = side.world.fleet.clinical
     der = private.private_bytes(desk.Encoding.DER, shift.PrivateFormat.PKCS8, shift.NoEncryption())
     salt, nonce = b"s" * 16, b"n" * 12
@@ -280,7 +280,7 @@ def granted(side: Desk, code: str = CODE, desk_name: str = "desk-1", epoch: int 
         ClinicalGrant(
             v=1,
             desk=desk_name,
-            staff="c-okafor",
+            staff="c-willow",
             epoch=epoch,
             kid=kid(public_der(private.public_key())),
             sealed=SUITE.encrypt(inner, side.who.kem.public_key(), info=info),
@@ -329,11 +329,11 @@ def test_a_clinician_opens_a_fetched_note_and_the_audit_knows(desk_side: Desk) -
     assert delivered(desk_side, note)
     assert desk_side.store.do(lambda db: desk.wanted(db, Shelf(entries=(entry_of(note),)))) == ()
     desk.accept(desk_side.home, desk_side.who, granted(desk_side), CODE, PHRASE)
-    keys = desk.unlock(desk_side.home, "c-okafor", PHRASE)
+    keys = desk.unlock(desk_side.home, "c-willow", PHRASE)
     assert isinstance(keys, desk.DeskKeys)
     outcome = desk_side.store.do(lambda db: desk.open_note(db, desk_side.who, desk_side.signer, STAMP, keys, note_id))
     assert isinstance(outcome, desk.Opened) and outcome.content.text == CANARY
-    assert audits(desk_side) == [("note_opened", "ok", "c-okafor")]
+    assert audits(desk_side) == [("note_opened", "ok", "c-willow")]
     assert CANARY.encode() not in files(desk_side.home) and CANARY not in repr(outcome)
 
 
@@ -341,12 +341,12 @@ def test_a_note_off_the_shelf_is_denied_and_the_denial_is_owed(desk_side: Desk) 
     note = shelved(desk_side)
     assert delivered(desk_side, note)
     desk_side.world.fleet.say(desk_side.store, desk_side.who, "shelf", Shelf(entries=()))
-    keys = desk.DeskKeys(staff="c-okafor", by_kid={})
+    keys = desk.DeskKeys(staff="c-willow", by_kid={})
     outcome = desk_side.store.do(
         lambda db: desk.open_note(db, desk_side.who, desk_side.signer, STAMP, keys, entry_of(note).note_id)
     )
     assert isinstance(outcome, desk.Denied)
-    assert audits(desk_side) == [("open_denied", "denied", "c-okafor")]
+    assert audits(desk_side) == [("open_denied", "denied", "c-willow")]
 
 
 def test_a_note_that_nobody_listed_is_not_kept(desk_side: Desk) -> None:
@@ -389,7 +389,7 @@ def test_a_grant_opens_only_with_its_code_at_its_desk(desk_side: Desk) -> None:
         take(granted(desk_side), passphrase="short")
     with pytest.raises(Refused):
         take(b"nonsense")
-    assert not desk.has_keys(desk_side.home, "c-okafor")
+    assert not desk.has_keys(desk_side.home, "c-willow")
 
 
 def test_a_second_grant_needs_the_passphrase_of_the_first(desk_side: Desk) -> None:
@@ -398,5 +398,5 @@ def test_a_second_grant_needs_the_passphrase_of_the_first(desk_side: Desk) -> No
     with pytest.raises(Refused, match="not the passphrase"):
         desk.accept(desk_side.home, desk_side.who, granted(desk_side), CODE, "another long passphrase")
     desk.accept(desk_side.home, desk_side.who, granted(desk_side), CODE, "another long passphrase", replace=True)
-    assert isinstance(desk.unlock(desk_side.home, "c-okafor", "another long passphrase"), desk.DeskKeys)
-    assert isinstance(desk.unlock(desk_side.home, "c-okafor", PHRASE), vault.Locked)
+    assert isinstance(desk.unlock(desk_side.home, "c-willow", "another long passphrase"), desk.DeskKeys)
+    assert isinstance(desk.unlock(desk_side.home, "c-willow", PHRASE), vault.Locked)

@@ -38,7 +38,7 @@ def header(**over: object) -> Header:
         "encounter": b"e" * 16,
         "parent": None,
         "device": "vehicle-2",
-        "author": "s-ruiz",
+        "author": "s-rowan",
         "shift": b"s" * 16,
         "stamp": Stamp(boot=b"b" * 16, mono_ms=5, wall_ms=None, quality="none"),
         "suite": 1,

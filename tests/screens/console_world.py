@@ -31,14 +31,14 @@ ORIGIN = "http://localhost"
 ACCOUNTS = {"nina": "dispatcher", "omar": "supervisor", "kit": "fleet_tech", "ruth": "desk_clinician"}
 
 STAFF = (
-    ("dana", "Dana Whitfield", "specialist", "clinician youth", "eng"),
-    ("marisol", "Marisol Vega", "specialist", "clinician social_worker", "eng spa"),
-    ("theo", "Theo Lindqvist", "sworn", "negotiator", "eng"),
-    ("amara", "Amara Okafor", "specialist", "nurse sud", "eng"),
-    ("jules", "Jules Bernard", "specialist", "peer", "eng ase"),
-    ("linh", "Linh Tran", "specialist", "social_worker youth", "eng vie"),
-    ("sam", "Sam Reyes", "sworn", "", "eng spa"),
-    ("ruth", "Ruth Adler", "clinician", "clinician", "eng"),
+    ("dana", "Alder", "specialist", "clinician youth", "eng"),
+    ("marisol", "Myrtle", "specialist", "clinician social_worker", "eng spa"),
+    ("theo", "Larch", "sworn", "negotiator", "eng"),
+    ("amara", "Acacia", "specialist", "nurse sud", "eng"),
+    ("jules", "Jasmine", "specialist", "peer", "eng ase"),
+    ("linh", "Laurel", "specialist", "social_worker youth", "eng vie"),
+    ("sam", "Sorrel", "sworn", "", "eng spa"),
+    ("ruth", "Rosemary", "clinician", "clinician", "eng"),
 )
 UNITS = (  # unit, call sign, crew, status, seconds since, meters and course from the middle of town, m/s, age in s
     ("u1", "CARE-1", "dana theo", "available", 1480, 1500, 20, 12.0, 2.0),

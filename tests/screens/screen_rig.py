@@ -26,11 +26,11 @@ from wire.signature import payload_of
 from wire.state import Assignment, Assignments, OtherUnit, Roster, StaffMember, TerminalSettings
 
 STAFF = (
-    StaffMember(id="s-ruiz", name="Dana Ruiz", role="specialist"),
-    StaffMember(id="s-lang", name="Tom Lang", role="sworn"),
+    StaffMember(id="s-rowan", name="Rowan", role="specialist"),
+    StaffMember(id="s-linden", name="Linden", role="sworn"),
     StaffMember(id="s-kim", name="Ji-woo Kim", role="specialist"),
 )
-CLINICIAN = StaffMember(id="c-okafor", name="Ada Okafor", role="clinician")
+CLINICIAN = StaffMember(id="c-willow", name="Willow", role="clinician")
 ENCOUNTER = b"e" * 16
 UP = LinkState(link="up", hub=True, unsent=0, oldest_ms=None, received_through_ms=None, why=None, refused=0)
 
@@ -167,5 +167,5 @@ class Browser:
         headers = {"X-CSRF-Token": str(self.state()["csrf"]), "Origin": "http://localhost"}
         return self.client.post(path, data=fields, headers=headers)
 
-    def sign_on(self, rig: ScreenRig, staff: str = "s-ruiz") -> TestResponse:
+    def sign_on(self, rig: ScreenRig, staff: str = "s-rowan") -> TestResponse:
         return self.post("/sign-on", staff=staff, pin=rig.pin(staff))

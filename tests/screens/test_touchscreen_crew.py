@@ -60,7 +60,7 @@ def test_statuses_work_with_nobody_signed_on_and_say_who_pressed_once_somebody_i
     browser.post("/status", status="break")
     browser.sign_on(rig)
     browser.post("/status", status="available")
-    assert [fact.staff for fact in statuses(rig)] == [None, "s-ruiz"]
+    assert [fact.staff for fact in statuses(rig)] == [None, "s-rowan"]
 
 
 def test_a_double_tap_is_one_status(rig: ScreenRig) -> None:
@@ -192,7 +192,7 @@ def test_before_the_hub_has_said_anything_the_page_still_stands(rig: ScreenRig) 
 def test_signing_on_opens_a_shift_with_a_key_and_signing_off_closes_it(rig: ScreenRig) -> None:
     browser = rig.browser()
     assert browser.sign_on(rig).status_code == 303
-    assert (browser.state()["signed_on"], browser.state()["staff"]) == (True, "s-ruiz")
+    assert (browser.state()["signed_on"], browser.state()["staff"]) == (True, "s-rowan")
     assert browser.state()["is_unlocked"] is True
     browser.post("/sign-off")
     assert (browser.state()["signed_on"], browser.state()["is_unlocked"]) == (False, False)
@@ -204,15 +204,15 @@ def test_signing_on_opens_a_shift_with_a_key_and_signing_off_closes_it(rig: Scre
 
 
 def test_wrong_pins_are_counted_across_a_restart_and_lock(rig: ScreenRig) -> None:
-    pin = rig.pin("s-ruiz")
+    pin = rig.pin("s-rowan")
     wrong = "000000" if pin != "000000" else "111111"
-    answers = [rig.browser().post("/sign-on", staff="s-ruiz", pin=wrong).text for _ in range(3)]
+    answers = [rig.browser().post("/sign-on", staff="s-rowan", pin=wrong).text for _ in range(3)]
     assert "4 tries left" in answers[0] and "2 tries left" in answers[2]
     rig.restart()
-    assert "1 try left" in rig.browser().post("/sign-on", staff="s-ruiz", pin=wrong).text
-    assert "supervisor has to release it" in rig.browser().post("/sign-on", staff="s-ruiz", pin=wrong).text
-    assert "supervisor has to release it" in rig.browser().post("/sign-on", staff="s-ruiz", pin=pin).text
-    page = rig.browser().get("/sign-on/s-ruiz").text
+    assert "1 try left" in rig.browser().post("/sign-on", staff="s-rowan", pin=wrong).text
+    assert "supervisor has to release it" in rig.browser().post("/sign-on", staff="s-rowan", pin=wrong).text
+    assert "supervisor has to release it" in rig.browser().post("/sign-on", staff="s-rowan", pin=pin).text
+    page = rig.browser().get("/sign-on/s-rowan").text
     assert "supervisor has to release it" in page and "data-pad" not in page
     assert rig.browser().state()["signed_on"] is False
     assert rig.browser().post("/status", status="break").status_code == 303
@@ -224,8 +224,8 @@ def test_only_people_of_todays_list_sign_on_and_one_at_a_time(rig: ScreenRig) ->
     browser.post("/sign-on", staff="s-stranger", pin=rig.pin("s-stranger"))
     assert browser.state()["signed_on"] is False
     browser.sign_on(rig)
-    browser.post("/sign-on", staff="s-lang", pin=rig.pin("s-lang"))
-    assert browser.state()["staff"] == "s-ruiz"
+    browser.post("/sign-on", staff="s-linden", pin=rig.pin("s-linden"))
+    assert browser.state()["staff"] == "s-rowan"
     assert browser.post("/sign-on", staff="../../etc/passwd", pin="000000").status_code in (303, 400)
 
 
@@ -246,7 +246,7 @@ def test_the_shift_survives_a_restart_and_only_the_clinical_zone_asks_again(rig:
     rig.browser().sign_on(rig)
     rig.restart()
     browser = rig.browser()
-    assert browser.state()["staff"] == "s-ruiz"
+    assert browser.state()["staff"] == "s-rowan"
     assert browser.get("/").status_code == 200
     assert browser.get("/notes").headers["Location"].startswith("/unlock")
 

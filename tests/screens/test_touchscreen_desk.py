@@ -62,19 +62,19 @@ def at_desk(tmp_path: Path) -> Iterator[DeskRig]:
 
 
 def granted(rig: ScreenRig) -> bytes:
-    info = grant_info(1, "desk-1", "c-okafor")
+    info = grant_info(1, "desk-1", "c-willow")
     private = rig.fleet.clinical
     der = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     salt, nonce = b"s" * 16, b"n" * 12
     inner = encode([salt, nonce, AESGCM(vault.argon2id("K7QM2XH9TR", salt, None)).encrypt(nonce, der, info)])
     sealed = SUITE.encrypt(inner, rig.who.kem.public_key(), info=info)
     name = kid(public_der(private.public_key()))
-    return encode(ClinicalGrant(v=1, desk="desk-1", staff="c-okafor", epoch=1, kid=name, sealed=sealed))
+    return encode(ClinicalGrant(v=1, desk="desk-1", staff="c-willow", epoch=1, kid=name, sealed=sealed))
 
 
 def signed_on(at_desk: DeskRig) -> Browser:
     browser = at_desk.rig.browser()
-    assert browser.sign_on(at_desk.rig, "c-okafor").status_code == 303
+    assert browser.sign_on(at_desk.rig, "c-willow").status_code == 303
     return browser
 
 
@@ -98,9 +98,9 @@ def test_the_passphrase_opens_a_note_and_the_opening_is_owed_first(at_desk: Desk
     browser = signed_on(at_desk)
     assert browser.post("/desk/unlock", passphrase=PHRASE).status_code == 303
     answer = browser.get(f"/desk/notes/{at_desk.note_id}")
-    assert CANARY in answer.text and "Ada Okafor" in answer.text and "This is recorded" in answer.text
+    assert CANARY in answer.text and "Willow" in answer.text and "This is recorded" in answer.text
     assert answer.headers["Cache-Control"] == "no-store"
-    assert audits(at_desk.rig)[-1] == ("note_opened", "ok", "c-okafor", at_desk.note_id)
+    assert audits(at_desk.rig)[-1] == ("note_opened", "ok", "c-willow", at_desk.note_id)
 
 
 def test_if_the_audit_cannot_be_kept_the_note_stays_shut(at_desk: DeskRig) -> None:
@@ -138,7 +138,7 @@ def test_a_wrong_passphrase_is_counted_said_and_owed(at_desk: DeskRig) -> None:
     browser = signed_on(at_desk)
     browser.post("/desk/unlock", passphrase="five calm geese run away")
     assert "Wrong passphrase. 4 left." in browser.get("/").text
-    assert audits(at_desk.rig) == [("desk_unlock", "denied", "c-okafor", None)]
+    assert audits(at_desk.rig) == [("desk_unlock", "denied", "c-willow", None)]
     for _ in range(4):
         browser.post("/desk/unlock", passphrase="five calm geese run away")
     browser.post("/desk/unlock", passphrase=PHRASE)

@@ -35,7 +35,7 @@ def test_a_save_is_said_only_after_it_is_on_the_disk(rig: ScreenRig) -> None:
     rig.restart()
     browser = rig.browser()
     browser.get("/")
-    browser.post("/unlock", pin=rig.pin("s-ruiz"))
+    browser.post("/unlock", pin=rig.pin("s-rowan"))
     shown = browser.get(page).text
     assert CANARY in shown and '<option value="refused" selected>' in shown
 
@@ -68,7 +68,7 @@ def test_finalizing_seals_what_the_page_showed_and_closes_the_draft(rig: ScreenR
     envelope = inspect(record.body)
     content = decode(unseal(envelope, rig.fleet.clinical), NoteContent)
     assert (content.text, content.contact, envelope.header.disposition) == (CANARY, "the son", "referred_warm")
-    assert (envelope.header.author, envelope.header.encounter) == ("s-ruiz", ENCOUNTER)
+    assert (envelope.header.author, envelope.header.encounter) == ("s-rowan", ENCOUNTER)
     assert browser.state()["notes"] == [
         {"id": page.rsplit("/", 1)[1], "encounter": ENCOUNTER.hex(), "state": "waiting"}
     ]
@@ -115,7 +115,7 @@ def test_the_zone_locks_when_idle_and_the_operational_pages_do_not(rig: ScreenRi
     assert browser.state()["is_unlocked"] is False
     assert browser.post("/status", status="clearing").status_code == 303
     assert rig.browser().get("/").status_code == 200
-    assert browser.post("/unlock", pin=rig.pin("s-ruiz"), then=page).headers["Location"] == page
+    assert browser.post("/unlock", pin=rig.pin("s-rowan"), then=page).headers["Location"] == page
     assert CANARY in browser.get(page).text
 
 
@@ -137,7 +137,7 @@ def test_another_browser_on_the_machine_needs_the_pin_itself(rig: ScreenRig) -> 
 def test_a_sworn_partner_writes_no_notes(rig: ScreenRig) -> None:
     rig.unit("on_scene", an_assignment())
     browser = rig.browser()
-    browser.sign_on(rig, "s-lang")
+    browser.sign_on(rig, "s-linden")
     assert ">Notes<" not in browser.get("/").text
     browser.post("/note", encounter=ENCOUNTER.hex())
     assert rig.store.do(lambda db: db.execute("select count(*) from draft").fetchone()[0]) == 0
@@ -157,7 +157,7 @@ def test_what_is_not_an_id_is_refused_in_words(rig: ScreenRig) -> None:
         assert browser.get(f"/note/{bad}").status_code in (400, 404)
     assert browser.get(f"/note/{'00' * 16}").status_code == 404
     assert browser.post("/note", encounter="zz").status_code == 303
-    assert len(rig.store.do(lambda db: notes.entries(db, "s-ruiz"))) == 1
+    assert len(rig.store.do(lambda db: notes.entries(db, "s-rowan"))) == 1
 
 
 def test_a_note_over_the_limit_is_refused_in_words_and_the_draft_stays(rig: ScreenRig) -> None:

@@ -13,7 +13,7 @@ const GROUPS: [string, string[]][] = [
     ["Family", ["DVNA", "DVA"]],
     ["Other", ["ASSIST", "TROUBLE", "MAYDAY"]],
 ];
-const CAUTIONS = ["Weapon seen", "Threatened others", "Afraid of uniforms", "Hard of hearing", "Dog at the address"];
+const CAUTIONS = ["Weapon seen", "Threatened a responder", "Runs away", "Sets fires", "Dog at the address"];
 const PRIORITY_WORDS: Record<number, string> = { 1: "life at risk", 2: "urgent", 3: "soon", 4: "when free" };
 
 export function NewIncident({ lat, lon, near, side }: { lat: number; lon: number; near: string; side: Side }) {
