@@ -199,7 +199,7 @@ def test_a_fleet_tech_sees_devices_and_links_but_no_place_crew_or_incident(hub: 
     text = hub.signed_in("kit").get("/").text
     assert "d-u1" in text
     assert "connected" in text
-    for hidden in ("42.4", "-101.3", "Whitfield", "Union Boulevard", "Suicidal"):
+    for hidden in ("42.4", "-101.3", "Alder", "Union Boulevard", "Suicidal"):
         assert hidden not in text
 
 
