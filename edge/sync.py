@@ -52,6 +52,12 @@ class _Log:
     def is_waiting(self) -> bool:
         return self.cursor > self.lowest_owed
 
+    def passed(self, seq: int, now_s: float) -> None:
+        """`seq` is on its way; if no receipt comes, it goes again."""
+        self.cursor = seq + 1
+        if self.resend_s is None:
+            self.resend_s = now_s + RESEND_S
+
     def rewind(self) -> None:
         self.cursor = self.lowest_owed
         self.resend_s = None
@@ -135,7 +141,7 @@ class Sync:
             state.cursor = max(state.cursor, lowest_owed)
             state.resend_s = now_s + RESEND_S if state.is_waiting else None
 
-    def want(self) -> Want | None:
+    def want(self, now_s: float) -> Want | None:
         """What to send next; None when there is nothing, or it may not be sent now."""
         records = WINDOW_RECORDS - len(self._open)
         size = WINDOW_BYTES - sum(self._open.values())
@@ -143,7 +149,7 @@ class Sync:
             return None
         for name, log in self._logs.items():
             while (name, log.cursor) in self._open:  # on its way on this very connection: not twice
-                log.cursor += 1
+                log.passed(log.cursor, now_s)
             end = min(log.next, log.lowest_owed + AHEAD_RECORDS, log.cursor + records)
             run = next((seq for seq in range(log.cursor, end) if (name, seq) in self._open), end) - log.cursor
             if run > 0:
@@ -152,11 +158,8 @@ class Sync:
 
     def sent(self, log: str, seq: int, size: int, now_s: float) -> None:
         """Record `seq` was handed to the connection."""
-        state = self._logs[log]
         self._open[log, seq] = size
-        state.cursor = seq + 1
-        if state.resend_s is None:
-            state.resend_s = now_s + RESEND_S
+        self._logs[log].passed(seq, now_s)
 
     def acknowledged(self, log: str, seq: int, reason: int, now_s: float) -> None:
         """The broker's answer to `seq`: a place in the window, or the reason why sending must stop for a while."""

@@ -308,7 +308,7 @@ class Uplink:
     def _send(self) -> None:
         if self._sync.is_birth_due and not self._bear():
             return
-        while (want := self._sync.want()) is not None:
+        while (want := self._sync.want(self._clock.mono_s())) is not None:
             if not self._send_records(want):
                 return
 
@@ -327,7 +327,7 @@ class Uplink:
         owed = self._logs[want.log].do(lambda db: outbox.read(db, want.first, want.records_max, want.bytes_max))
         if not owed or owed[0].seq != want.first:
             self._look()
-            return self._sync.want() != want
+            return self._sync.want(self._clock.mono_s()) != want
         for record in owed:
             sent = self._publish(Up.LOG, record.data, 1, False)
             if sent is None:

@@ -44,7 +44,7 @@ class Sender:
     def send(self) -> list[tuple[str, int]]:
         """What goes out now."""
         before = len(self.sent)
-        while (want := self.sync.want()) is not None:
+        while (want := self.sync.want(self.now_s)) is not None:
             size = 0
             for seq in range(want.first, want.first + want.records_max):
                 size += self.size
@@ -193,6 +193,18 @@ def test_what_is_on_its_way_on_this_connection_is_not_sent_twice() -> None:
     sender.answer(("ledger", 2), ("ledger", 4))
     sender.wait(RESEND_S)
     assert sender.send() == ledger(2, 4)
+
+
+def test_what_was_on_its_way_when_the_hub_restarted_goes_again_if_no_receipt_comes() -> None:
+    sender = Sender(ledger=3).up()
+    sent = sender.send()
+    sender.sync.hub(HubSaid(True, 1), is_new=True)
+    sender.sync.born(sender.now_s)
+    assert sender.send() == []
+    sender.answer(*sent)  # the broker had them, and lost them with the hub's session
+    assert sender.send() == []
+    sender.wait(RESEND_S)
+    assert sender.send() == ledger(1, 2, 3)
 
 
 def test_a_new_connection_begins_at_the_lowest_owed() -> None:
