@@ -55,7 +55,7 @@ def _measure(home: Path, children: Children, units: int, seconds: int) -> None:
         f"CARE-{n}": Person(staff=f"s-{n}", name=f"Crew {n}", role="specialist", skills=(), languages=("eng",))
         for n in range(1, units + 1)
     }
-    fleet = made.make(home, crews, None, children, _say)
+    fleet = made.make(home, crews, None, made.chance_ports(len(crews)), children, _say)
     _say(f"Starting {units} terminals")
     receivers = [Receiver(number, made.receiver_port(home, station)) for number, station in enumerate(fleet.stations)]
     for station in fleet.stations:  # one after the other: two cores

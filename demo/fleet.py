@@ -99,15 +99,19 @@ def load(home: Path) -> Fleet | None:
 
 
 def make(
-    home: Path, crews: Mapping[str, Person], city: Path | None, children: Children, say: Callable[[str], None]
+    home: Path,
+    crews: Mapping[str, Person],
+    city: Path | None,
+    ports: Mapping[str, int],
+    children: Children,
+    say: Callable[[str], None],
 ) -> Fleet:
     """Make a fleet for `crews` in `home` (an empty or missing folder), leaving its hub running among `children`.
 
-    `city` is an OpenStreetMap extract; without one the console has no streets to draw.
+    `city` is an OpenStreetMap extract; without one the console has no streets to draw. `ports`: see `free_ports`.
     """
     hub = home / "hub"
     fleet_home = home / "fleet"
-    ports = _free_ports(len(crews))
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o700)
 
@@ -256,9 +260,9 @@ def _roster(crews: Mapping[str, Person]) -> str:
     return "\n".join(lines)
 
 
-def _free_ports(screens: int) -> dict[str, int]:
-    """The usual ports, or the next free ones: the screens need as many in a row as there are terminals."""
-    return {name: _first_free(usual, screens if name == "screen" else 1) for name, usual in PORTS.items()}
+def free_ports(screens: int, usual: Mapping[str, int] = PORTS) -> dict[str, int]:
+    """The `usual` ports, or the next free ones: the screens need as many in a row as there are terminals."""
+    return {name: _first_free(first, screens if name == "screen" else 1) for name, first in usual.items()}
 
 
 def _first_free(usual: int, in_a_row: int) -> int:
@@ -276,6 +280,14 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def chance_ports(screens: int) -> dict[str, int]:
+    """Free ports that two fleets made at the same moment will hardly both choose."""
+    while True:
+        first = 10_000 + secrets.randbelow(20_000)
+        if all(_is_free(port) for port in range(first, first + 3 + screens)):
+            return {"console": first, "api": first + 1, "broker": first + 2, "screen": first + 3}
 
 
 def free_port() -> int:

@@ -157,7 +157,7 @@ def _fleet(home: Path, city: Path | None, fresh: bool, children: Children, say: 
         say("Drawing a city")
         city = home / "city.osm.pbf"
         draw_city(city, made.CITY_SEED)
-    fleet = made.make(home, CREWS, city, children, say)
+    fleet = made.make(home, CREWS, city, made.free_ports(len(CREWS)), children, say)
     (home / UNFINISHED).unlink()
     return fleet
 

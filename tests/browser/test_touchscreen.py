@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 from cheroot import wsgi
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from edge import vault
 from edge.uplink import LinkState
@@ -36,14 +36,6 @@ class Glass(NamedTuple):
     rig: ScreenRig
     url: str
     server: wsgi.Server
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium")
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

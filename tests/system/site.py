@@ -55,7 +55,7 @@ def open_site(home: Path) -> Iterator[Site]:
     children = Children(lambda _: None)
     stop = threading.Event()
     try:
-        fleet = made.make(home, CREW, None, children, lambda _: None)
+        fleet = made.make(home, CREW, None, made.chance_ports(len(CREW)), children, lambda _: None)
         receivers = [
             Receiver(number, made.receiver_port(home, station))
             for number, station in enumerate(fleet.stations)
