@@ -70,7 +70,7 @@ ui: $(UI_OUT)
 
 $(UI_OUT): $(UI_IN)
 	@echo "Building the web interface …"
-	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 	@npm run --silent build
 	@touch $@
 

@@ -275,7 +275,7 @@ def _opened(desk: Browser, note: str) -> str | None:
 
 def _in_short(candidates: Json) -> list[dict[str, object]]:
     return [
-        {"unit": c["call_sign"], "fit": c["fit"], "travel_s": c["travel_s"], "reasons": c["reasons"]}
+        {"unit": c["call_sign"], "fit": c["fit"], "travel_s": c["travel_s"], "reasons": c["reasons"] + c["notes"]}
         for c in candidates
     ]
 
