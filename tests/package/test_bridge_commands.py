@@ -52,12 +52,23 @@ def test_an_empty_file_has_no_fixes_and_cannot_be_played(tmp_path: Path) -> None
 @contextmanager
 def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     """The program in the background, and no longer than the test, whatever comes of it."""
-    program = subprocess.Popen([*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    program = subprocess.Popen(
+        [*PROGRAM, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_hear_ctrl_c,  # nothing else runs between fork and exec
+    )
     try:
         yield program
     finally:
         program.kill()
         program.communicate()
+
+
+def _hear_ctrl_c() -> None:
+    """As in a terminal: whoever runs the tests in the background has Ctrl-C ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def first_line(program: subprocess.Popen[str]) -> str:
