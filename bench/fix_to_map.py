@@ -25,7 +25,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from bench.receiver import Receiver
 from demo import fleet as made
-from demo.fleet import Person, free_port
+from demo.fleet import Person
 from demo.processes import Children
 from demo.story import sign_in
 from demo.web import Browser
@@ -91,7 +91,7 @@ class _Peer:
     def __init__(self, home: Path) -> None:
         self.took_ms: list[float] = []
         self._lock = threading.Lock()
-        port = free_port()
+        port = made.chance_ports(0)["broker"]
         tls = home / "hub" / "tls"
         station = home / "care-1" / "identity" / "current"
         config = home / "peer.conf"

@@ -290,14 +290,6 @@ def chance_ports(screens: int) -> dict[str, int]:
             return {"console": first, "api": first + 1, "broker": first + 2, "screen": first + 3}
 
 
-def free_port() -> int:
-    """Any port that nobody uses at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def port_of(address: str) -> int:
     """The port in an address of ours."""
     return int(address.rsplit(":", 1)[1])

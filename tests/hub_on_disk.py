@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from hub.store import open_store
 from provisioning import ceremony
 from provisioning.fleet import Hub
 from provisioning.https import pinned_file
+from tests.ports import free_port
 from wire.fleet import AddedDevice, NewDevice
 
 AGENCY = "Lakeshore CARE"
@@ -82,12 +82,6 @@ class Site(Struct, frozen=True, kw_only=True):
 def fleet_files(now_s: int = NOW_S) -> dict[str, bytes]:
     """The keys of the tests' agency: made once, for they take a second."""
     return ceremony.make_fleet(AGENCY, PASSPHRASE, now_s)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def make_home(folder: Path, now_s: int = NOW_S) -> tuple[Path, Path, Settings]:

@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from hub import main, schema, settings, store
 from hub.settings import SettingsError
+from tests.ports import free_port
 from tests.terminal_fleet import TerminalFleet
 from wire.keys import (
     FLEET_CA_CERTIFICATE,
@@ -115,7 +116,7 @@ def test_a_port_in_use_is_named_with_its_section(section: str) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        ports = {"console": _free_port(), "device_api": _free_port(), "broker": _free_port(), section: port}
+        ports = {"console": free_port(), "device_api": free_port(), "broker": free_port(), section: port}
         wanted = settings.parse(
             'agency = "L"\n' + "".join(f"[{name}]\nport = {number}\n" for name, number in ports.items())
         )
@@ -135,10 +136,3 @@ def test_a_pipe_that_breaks_or_ends_ends_the_process_and_one_that_was_told_to_do
     told.set()
     main.pipe("told", lambda: None, failed.append, told).join(5)
     assert failed == ["broken", "ended"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

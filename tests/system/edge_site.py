@@ -30,6 +30,7 @@ from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.identity import Identity
+from tests.ports import free_port
 from tests.terminal_fleet import TerminalFleet, new_key
 from wire import topics
 from wire.codec import decode, encode
@@ -42,13 +43,6 @@ T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 DEVICE = "care-1"
 HUB = "hub-ingest"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def until(what: str, look: Callable[[], T | None], timeout_s: float = 20.0) -> T:

@@ -30,6 +30,7 @@ from hub.ca import open_ca
 from hub.ingest import Arrival, Why
 from hub.settings import load
 from tests.hub_agency import ROSTER, Terminal, enroll
+from tests.ports import free_ports
 from tests.terminal_fleet import TerminalFleet
 from wire import state, topics
 from wire.facts import StatusFact
@@ -389,14 +390,6 @@ def until(what: str, look: Callable[[], T]) -> T:
             return seen
         time.sleep(0.02)
     raise AssertionError(f"waited in vain for {what}")
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        taken = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in taken:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in taken]
 
 
 def pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
