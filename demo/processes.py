@@ -70,7 +70,7 @@ class Child:
         """Its process id while it runs."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
-    def wait_ready(self, timeout_s: float = 30.0) -> None:
+    def wait_ready(self, timeout_s: float = 60.0) -> None:
         """Return when it is up; Failed when it ended or took too long."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
