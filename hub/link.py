@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import Path
 from queue import Empty, Full, Queue
 from random import Random
-from threading import Event, Thread
+from threading import Event
 from time import monotonic
 
 import structlog
@@ -159,8 +159,9 @@ class Link:
             )
         except (OSError, ValueError) as wrong:  # ValueError: a certificate that does not name the host
             return f"{type(wrong).__name__}: {wrong}"
-        network = Thread(target=_run_network, args=(client, steps), name="hub-mqtt", daemon=True)
-        network.start()
+        # Not loop_forever in a thread of ours: paho would then write in the thread that publishes, and until Python
+        # 3.13 two threads in one TLS connection corrupt memory (seen: the hub died of a protection fault).
+        client.loop_start()
         try:
             return self._conversation(client, steps)
         finally:
@@ -168,7 +169,7 @@ class Link:
                 self._client = None
                 self._says_up(False)
             client.disconnect()
-            network.join(STOP_S_MAX)
+            client.loop_stop()
 
     def _conversation(self, client: Client, steps: Queue[tuple[_Step, str]]) -> str:
         spoken_s = 0.0
@@ -245,15 +246,6 @@ class Link:
         client.on_disconnect = on_disconnect
         client.on_message = on_message
         return client
-
-
-def _run_network(client: Client, steps: Queue[tuple[_Step, str]]) -> None:
-    try:
-        client.loop_forever(retry_first_connection=False)
-        steps.put((_Step.OVER, "the connection ended"))
-    except Exception as wrong:  # whatever it is, this thread is gone, and the link must know
-        steps.put((_Step.OVER, f"the network thread ended: {wrong!r}"))
-        raise
 
 
 def _connect_properties() -> Properties:
