@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -63,6 +64,7 @@ class Child:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env=os.environ | {"PYTHONFAULTHANDLER": "1"},  # see `_where_it_stands`
             )
 
     @property
@@ -79,7 +81,7 @@ class Child:
             if self.pid is None:
                 raise Failed(f"{self.name} ended at once: {_last_line(self._said()) or 'without a word'}")
             time.sleep(0.05)
-        raise Failed(f"{self.name} was not up within {timeout_s:.0f} s; see {self._log}")
+        raise Failed(f"{self.name} was not up within {timeout_s:.0f} s:\n{self._where_it_stands()}")
 
     def stop(self) -> None:
         """Ask it to stop; insist after some seconds."""
@@ -97,6 +99,14 @@ class Child:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+
+    def _where_it_stands(self) -> str:
+        """End it, and return all it said with, at the end, the line each of its threads was at."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGABRT)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_S_MAX)
+        return self._said()
 
     def _said(self) -> str:
         with self._log.open("rb") as log:

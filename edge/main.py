@@ -16,7 +16,6 @@ from types import FrameType
 import click
 import sdnotify
 import structlog
-from cheroot import wsgi
 from msgspec import Struct
 from sqlite_utils import Database
 
@@ -34,6 +33,7 @@ from edge.tracker import DESK, GpsState, Tracker
 from edge.trail import TrailKeeper
 from edge.uplink import LiveSlot, Uplink
 from firmware_bridge import serial_port
+from serving.server import http_server
 from wire.codec import Malformed
 from wire.state import TerminalSettings
 from wire.topics import Section
@@ -290,6 +290,7 @@ def _start_screen(
     gps_state: Callable[[], GpsState],
 ) -> None:
     # Flask costs 0.3 s and 30 MB: the receiver is being read by now.
+    from edge.screen import guard
     from edge.screen.app import ScreenParts, create_screen
 
     app = create_screen(
@@ -305,7 +306,7 @@ def _start_screen(
         )
     )
     host, port = chosen.screen.host, chosen.screen.port
-    server = wsgi.Server((host, port), app, numthreads=SCREEN_THREADS, shutdown_timeout=1)
+    server = http_server(host, port, app, threads=SCREEN_THREADS, body_bytes_max=guard.BODY_BYTES_MAX)
     try:
         server.prepare()
     except OSError as wrong:

@@ -12,7 +12,6 @@ from hashlib import sha256
 from hmac import compare_digest
 from pathlib import Path
 
-from cheroot import wsgi
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -27,10 +26,10 @@ from hub import ca as authority
 from hub.ca import Ca
 from hub.errors import Refused, http_status
 from hub.fleet_api import fleet_views
-from hub.https import https_server
 from hub.limits import Challenges, Limiter
 from hub.schema import bundle, device, unit
 from hub.settings import TLS_FOLDER, Settings
+from serving.server import Server, https_server
 from wire.codec import Malformed, decode, encode
 from wire.enrollment import (
     BODY_BYTES_MAX,
@@ -162,7 +161,7 @@ def create_device_api(parts: DeviceApiParts) -> Flask:
     return app
 
 
-def device_api_server(parts: DeviceApiParts, home: Path) -> wsgi.Server:
+def device_api_server(parts: DeviceApiParts, home: Path) -> Server:
     """The API behind the certificate in `home`/tls, not started yet."""
     tls = home / TLS_FOLDER
     return https_server(

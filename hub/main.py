@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,7 +18,6 @@ from threading import Event, Thread, Timer
 
 import click
 import structlog
-from cheroot import wsgi
 from cryptography.hazmat.primitives.asymmetric import ec
 from flask import Flask
 from msgspec import Struct
@@ -30,7 +30,6 @@ from hub.ca import Ca, Service, ensure_tls, open_ca, renew_crl
 from hub.downlink import Downlink, DownlinkParts
 from hub.enroll import DeviceApiParts, device_api_server
 from hub.errors import Refused
-from hub.https import https_server
 from hub.ingest import Marks, Wanted
 from hub.link import Link, LinkSettings
 from hub.maps import BBox, MapError
@@ -50,6 +49,7 @@ from hub.settings import (
     text_of,
 )
 from hub.web.app import ConsoleParts, create_console
+from serving.server import Server, http_server, https_server
 from wire.codec import Malformed, decode
 from wire.keys import (
     HUB_KEY_FILES,
@@ -66,7 +66,6 @@ from wire.signature import payload_of
 MISUSE = 2
 CONSOLE_THREADS = VIEWERS_MAX + 16  # every open page holds one for its stream
 CONSOLE_BODY_BYTES_MAX = 64 * 1024
-BACKLOG = 128  # browsers that all come back at once
 STOP_S_MAX = 2.6  # then the process ends as it is; everything that was promised is on the disk
 MAINTENANCE_S = 3600.0
 
@@ -202,6 +201,7 @@ def run(home: Path, stop: Event) -> list[str]:
         failures.append(name)
         stop.set()
 
+    threading.excepthook = end_with(fail, stop)
     with ExitStack() as stack:
         engine = store.open_store(home)
         stack.callback(engine.dispose)
@@ -260,7 +260,7 @@ def _start_pipes(
     stack: ExitStack,
     fail: Callable[[str], None],
     stop: Event,
-) -> list[wsgi.Server]:
+) -> list[Server]:
     """Start everything between the broker and the browsers; the servers, which are to be stopped first."""
     with engine.begin() as connection:
         here = Presence(presence.last_births(connection))
@@ -350,7 +350,22 @@ def pipe(name: str, run_it: Callable[[], None], fail: Callable[[str], None], sto
     return thread
 
 
-def _console_server(home: Path, settings: Settings, app: Flask) -> wsgi.Server:
+def end_with(fail: Callable[[str], None], stop: Event) -> Callable[[threading.ExceptHookArgs], None]:
+    """What a thread that is not a pipe of ours, as the MQTT client's, says when it breaks: the process ends too.
+
+    Without this a broken network thread leaves a hub that looks well and hears nobody.
+    """
+
+    def died(broken: threading.ExceptHookArgs) -> None:
+        name = broken.thread.name if broken.thread else "a thread"
+        _log.error("a thread broke", thread=name, exc_info=(broken.exc_type, broken.exc_value, broken.exc_traceback))
+        if not stop.is_set():
+            fail(name)
+
+    return died
+
+
+def _console_server(home: Path, settings: Settings, app: Flask) -> Server:
     console = settings.console
     if console.certificate is not None and console.key is not None:
         return https_server(
@@ -362,16 +377,7 @@ def _console_server(home: Path, settings: Settings, app: Flask) -> wsgi.Server:
             threads=CONSOLE_THREADS,
             body_bytes_max=CONSOLE_BODY_BYTES_MAX,
         )
-    server = wsgi.Server(
-        (console.host, console.port),
-        app,
-        numthreads=CONSOLE_THREADS,
-        request_queue_size=BACKLOG,
-        shutdown_timeout=1,
-        server_name="tandem",
-    )
-    server.max_request_body_size = CONSOLE_BODY_BYTES_MAX
-    return server
+    return http_server(console.host, console.port, app, threads=CONSOLE_THREADS, body_bytes_max=CONSOLE_BODY_BYTES_MAX)
 
 
 def _presence(settings: Settings, key: ec.EllipticCurvePrivateKey, epoch: int) -> Callable[[bool], bytes]:

@@ -10,10 +10,10 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from cheroot import wsgi
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from hub.web.app import BUILT
+from serving.server import http_server
 from tests.screens.console_world import PASSWORD, World, world
 
 CHROMIUM = "/usr/bin/chromium"
@@ -59,8 +59,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
 def serving(home: Path, maps_dir: Path | None = None) -> Iterator[Served]:
     """A hub of its own on a free port of the loopback."""
     with world(home, maps_dir=maps_dir, clock=lambda: round(time.time() * 1000)) as hub:
-        server = wsgi.Server(("127.0.0.1", 0), hub.app, numthreads=12)
-        server.shutdown_timeout = 1
+        server = http_server("127.0.0.1", 0, hub.app, threads=12, body_bytes_max=64 * 1024)
         server.prepare()
         thread = Thread(target=server.serve, daemon=True)
         thread.start()

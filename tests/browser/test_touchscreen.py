@@ -9,11 +9,11 @@ from threading import Thread
 from typing import NamedTuple
 
 import pytest
-from cheroot import wsgi
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from edge import vault
 from edge.uplink import LinkState
+from serving.server import Server, http_server
 from tests.screens.screen_rig import ScreenRig, an_assignment
 from wire.state import OtherUnit
 
@@ -36,7 +36,7 @@ class Glass(NamedTuple):
 
     rig: ScreenRig
     url: str
-    server: wsgi.Server
+    server: Server
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def glass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Glass]:
     rig = ScreenRig(tmp_path / "car", real=True)
     rig.roster()
     rig.unit("available")
-    server = wsgi.Server(("127.0.0.1", 0), rig.app, numthreads=4, shutdown_timeout=1)
+    server = http_server("127.0.0.1", 0, rig.app, threads=4, body_bytes_max=64 * 1024)
     server.prepare()
     serving = Thread(target=server.serve, daemon=True)
     serving.start()

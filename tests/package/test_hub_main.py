@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from pathlib import Path
 from threading import Event
 
@@ -136,3 +137,16 @@ def test_a_pipe_that_breaks_or_ends_ends_the_process_and_one_that_was_told_to_do
     told.set()
     main.pipe("told", lambda: None, failed.append, told).join(5)
     assert failed == ["broken", "ended"]
+
+
+def test_a_broken_thread_that_is_no_pipe_ends_the_process_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed: list[str] = []
+
+    def broken() -> None:
+        raise RuntimeError("anything")
+
+    monkeypatch.setattr(threading, "excepthook", main.end_with(failed.append, Event()))
+    network = threading.Thread(target=broken, name="network")
+    network.start()
+    network.join(5)
+    assert failed == ["network"]

@@ -1,6 +1,7 @@
 // Keeps a page of the terminal fresh and quick. Every page works without it: what it does is save a reload.
 
 const POLL_MS = 700; // a new assignment shows within a second
+const LOOK_MS_MAX = 3000;
 const PAUSE_MS = 900; // a pause in the writing
 const UNSAVED_MS_MAX = 3000; // nothing typed is older than this and not saved
 const RETRY_MS = 2000;
@@ -39,7 +40,11 @@ async function look(): Promise<void> {
     }
     isLooking = true;
     try {
-        const answer = await fetch(url, { cache: "no-store", headers: { Accept: "text/html" } });
+        const answer = await fetch(url, {
+            cache: "no-store",
+            headers: { Accept: "text/html" },
+            signal: AbortSignal.timeout(LOOK_MS_MAX), // an answer that never comes must not end the looking
+        });
         if (!answer.ok) {
             throw new Error(String(answer.status));
         }

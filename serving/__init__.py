@@ -1,0 +1,1 @@
+"""HTTP for the pages and interfaces of hub and terminal: one server, set up once."""
