@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from edge.clock import AGREES_WITHIN_S, Clock
 from edge.trail import TrailKeeper
-from firmware_bridge.serial_port import Condition, FixRead, PortState, Reading
+from firmware_bridge.readings import Condition, FixRead, PortState, Reading
 from wire.fix import Fix
 
 log = structlog.get_logger()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import date, datetime
-from enum import Enum
+from datetime import date
 from errno import EACCES, EAGAIN, EBUSY, EINVAL, ENOENT
 from threading import Event
 from typing import Protocol
@@ -15,12 +13,11 @@ import msgspec
 import serial
 from msgspec import Struct
 
-from firmware_bridge.gpstime import AGREEING, agree, repaired
 from firmware_bridge.reader import Reader
+from firmware_bridge.readings import DATE_FLOOR, Condition, Dates, FixRead, PortState, Reading
 from wire.fix import Fix
 
 BAUD = 9600  # what receivers speak until they are told otherwise
-DATE_FLOOR = date(2025, 1, 1)  # no receiver of this program has lived earlier; a release may only move it on
 
 QUIET_S = 0.3  # a receiver sends its second in one burst; a line quiet for this long is between two of them
 SILENT_S = 3.0
@@ -35,33 +32,6 @@ class ReceiverSettings(Struct, frozen=True, kw_only=True):
     port: str
     baud: int = BAUD
     date_floor: date = DATE_FLOOR
-
-
-class Condition(Enum):
-    """How the port is. A Fix says by itself that all is well, so there is no word for it."""
-
-    OPENED = "opened"
-    LOST = "lost"  # unplugged, taken by another program, or never there
-    SILENT = "silent"  # no right sentence for 3 s: wrong speed, wrong cable, dead receiver
-    NO_FIX = "no_fix"  # right sentences, but no new position for 3 s: no sky, or a frozen receiver
-
-
-class PortState(Struct, frozen=True, kw_only=True):
-    """The port's condition changed. `why` is for a person, and empty where the condition says it all."""
-
-    condition: Condition
-    at_mono_s: float
-    why: str = ""
-
-
-class FixRead(Struct, frozen=True, kw_only=True):
-    """A Fix, and when its last byte was read on this machine's monotonic clock."""
-
-    fix: Fix
-    read_mono_s: float
-
-
-Reading = FixRead | PortState
 
 
 class Port(Protocol):
@@ -140,7 +110,7 @@ class Receiver:
         opened_s = self._mono_s()
         yield PortState(condition=Condition.OPENED, at_mono_s=opened_s)
         reader = Reader()
-        dates = _Dates(self._settings.date_floor)
+        dates = Dates(self._settings.date_floor)
         said = Condition.OPENED
         sentence_s = fix_s = read_s = opened_s
         sentences = 0
@@ -165,7 +135,7 @@ class Receiver:
                 said = condition
                 yield PortState(condition=condition, at_mono_s=now_s)
 
-    def _read(self, dates: _Dates, fix: Fix, read_s: float) -> FixRead:
+    def _read(self, dates: Dates, fix: Fix, read_s: float) -> FixRead:
         return FixRead(fix=msgspec.structs.replace(fix, at=dates.believed(fix.at)), read_mono_s=read_s)
 
     def _lost(self, error: OSError) -> PortState:
@@ -179,18 +149,3 @@ def trouble(now_s: float, sentence_s: float, fix_s: float) -> Condition | None:
     if now_s - fix_s >= SILENT_S:
         return Condition.NO_FIX
     return None
-
-
-class _Dates:
-    """The dates of one receiver since it was opened."""
-
-    def __init__(self, floor: date) -> None:
-        self._floor = floor
-        self._last: deque[datetime | None] = deque(maxlen=AGREEING)
-
-    def believed(self, at: datetime | None) -> datetime | None:
-        """`at` without its rollovers, once the last few dates agree; None until then."""
-        self._last.append(at)
-        if at is None or not agree(list(self._last)):
-            return None
-        return repaired(at, self._floor)

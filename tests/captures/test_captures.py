@@ -13,8 +13,9 @@ from firmware_bridge.framing import Framer
 from firmware_bridge.main import _json_of
 from firmware_bridge.nmea import NoPosition, Position, Rejected, said
 from firmware_bridge.reader import Reader
+from firmware_bridge.readings import Condition, FixRead
 from firmware_bridge.replay import PseudoTerminal
-from firmware_bridge.serial_port import Condition, FixRead, Receiver, ReceiverSettings
+from firmware_bridge.serial_port import Receiver, ReceiverSettings
 from wire.fix import Fix
 
 HERE = Path(__file__).resolve().parent

@@ -13,14 +13,11 @@ import pynmea2
 import pytest
 
 from firmware_bridge.gpstime import ROLLOVER, agree, repaired
+from firmware_bridge.readings import Condition, FixRead, PortState, Reading
 from firmware_bridge.replay import Moment, PseudoTerminal, moments
 from firmware_bridge.serial_port import (
     REOPEN_S_MAX,
     SILENT_S,
-    Condition,
-    FixRead,
-    PortState,
-    Reading,
     Receiver,
     ReceiverSettings,
     open_port,

@@ -21,7 +21,7 @@ from edge.store import Store
 from edge.tracker import Tracker
 from edge.trail import TrailKeeper
 from edge.uplink import LiveSlot
-from firmware_bridge.serial_port import Condition, FixRead, PortState, Reading
+from firmware_bridge.readings import Condition, FixRead, PortState, Reading
 from wire.fix import Fix
 from wire.live import Live, open_live
 from wire.records import open_record

@@ -52,6 +52,10 @@ FIX = Fix(
     heading_deg=182.0,
     hdop=0.9,
     satellites=11,
+    accuracy_m=2.1,
+    dimensions=3,
+    quality="differential",
+    is_held=True,
 )
 BROKER = BrokerAddress(host="hub.care.example.gov", port=8883)
 ADMISSION = Admission(
