@@ -56,6 +56,7 @@ packages:
 
 test-packages:
 	@scripts/system-packages chromium:chromium
+	@scripts/debian-tools || echo "The tests beside gpsd and chrony will say that they were left out."
 
 # Hashes are in the lock, so what is installed is what was reviewed. The project itself is linked, not copied.
 $(VENV)/.installed: requirements.lock pyproject.toml
