@@ -11,18 +11,17 @@ a Mosquitto of their own with the same mutual TLS. What lies between the two fig
 from __future__ import annotations
 
 import ssl
-import statistics
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from bench.figures import print_ms, say
 from bench.receiver import Receiver
 from demo import fleet as made
 from demo.fleet import Person
@@ -43,7 +42,7 @@ def cli(seconds: int, units: int) -> None:
     """Print p50 and p99 of the milliseconds from a receiver's last byte to a console's event."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        children = Children(_say)
+        children = Children(say)
         try:
             _measure(home, children, units, seconds)
         finally:
@@ -55,8 +54,8 @@ def _measure(home: Path, children: Children, units: int, seconds: int) -> None:
         f"CARE-{n}": Person(staff=f"s-{n}", name=f"Crew {n}", role="specialist", skills=(), languages=("eng",))
         for n in range(1, units + 1)
     }
-    fleet = made.make(home, crews, None, made.chance_ports(len(crews)), children, _say)
-    _say(f"Starting {units} terminals")
+    fleet = made.make(home, crews, None, made.chance_ports(len(crews)), children, say)
+    say(f"Starting {units} terminals")
     receivers = [Receiver(number, made.receiver_port(home, station)) for number, station in enumerate(fleet.stations)]
     for station in fleet.stations:  # one after the other: two cores
         children.start(made.terminal_process(home, station))
@@ -64,7 +63,7 @@ def _measure(home: Path, children: Children, units: int, seconds: int) -> None:
     seen: dict[tuple[float, float], float] = {}
     threading.Thread(target=_watch, args=(console, seen), daemon=True).start()
     peer = _Peer(home)
-    _say(f"Measuring for {seconds} s")
+    say(f"Measuring for {seconds} s")
     said: dict[tuple[float, float], float] = {}
     began_s = time.monotonic()
     for second in range(WARM_UP_S + seconds):
@@ -80,9 +79,9 @@ def _measure(home: Path, children: Children, units: int, seconds: int) -> None:
     click.echo(
         f"{units} units at 1 Hz for {seconds} s, every fix sent: {len(said)} said, {len(ours)} seen at the console"
     )
-    _print("fix -> console event", ours)
-    _print("  of it beyond a mean half tick", [ms - TICK_MS / 2 for ms in ours])
-    _print("bare MQTT with the same TLS, same moments", peer.took_ms)
+    print_ms("fix -> console event", ours)
+    print_ms("  of it beyond a mean half tick", [ms - TICK_MS / 2 for ms in ours])
+    print_ms("bare MQTT with the same TLS, same moments", peer.took_ms)
 
 
 class _Peer:
@@ -145,21 +144,6 @@ def _watch(console: Browser, seen: dict[tuple[float, float], float]) -> None:
             for row in data["positions"]:
                 if row.get("lat") is not None:
                     seen.setdefault((round(row["lat"], 4), round(row["lon"], 5)), now_s)
-
-
-def _print(name: str, took_ms: Sequence[float]) -> None:
-    if not took_ms:
-        click.echo(f"{name:42} nothing arrived")
-        return
-    ordered = sorted(took_ms)
-    p99 = ordered[min(len(ordered) - 1, round(0.99 * len(ordered)))]
-    click.echo(
-        f"{name:42} p50 {statistics.median(ordered):7.1f} ms   p99 {p99:7.1f} ms   max {ordered[-1]:7.1f} ms   n {len(ordered)}"
-    )
-
-
-def _say(what: str) -> None:
-    click.echo(f"  {what}", err=True)
 
 
 if __name__ == "__main__":

@@ -35,12 +35,16 @@ class Receiver:
 
 
 def _gga(at: datetime, lat: float, lon: float) -> bytes:
-    return _sentence(f"GPGGA,{at:%H%M%S}.000,{_dm(lat, 2, 'NS')},{_dm(lon, 3, 'EW')},1,10,0.9,230.0,M,-33.0,M,,")
+    return sentence(f"GPGGA,{at:%H%M%S}.000,{place_of(lat, lon)},1,10,0.9,230.0,M,-33.0,M,,")
 
 
 def _rmc(at: datetime, lat: float, lon: float) -> bytes:
-    place = f"{_dm(lat, 2, 'NS')},{_dm(lon, 3, 'EW')}"
-    return _sentence(f"GPRMC,{at:%H%M%S}.000,A,{place},0.0,0.0,{at:%d%m%y},,,A")
+    return sentence(f"GPRMC,{at:%H%M%S}.000,A,{place_of(lat, lon)},0.0,0.0,{at:%d%m%y},,,A")
+
+
+def place_of(lat: float, lon: float) -> str:
+    """The four fields in which NMEA says a place."""
+    return f"{_dm(lat, 2, 'NS')},{_dm(lon, 3, 'EW')}"
 
 
 def _dm(degrees: float, width: int, signs: str) -> str:
@@ -48,6 +52,7 @@ def _dm(degrees: float, width: int, signs: str) -> str:
     return f"{int(whole):0{width}d}{part * 60:08.5f},{signs[degrees < 0]}"
 
 
-def _sentence(body: str) -> bytes:
+def sentence(body: str) -> bytes:
+    """`body` as a receiver sends it."""
     checksum = reduce(xor, body.encode())
     return f"${body}*{checksum:02X}\r\n".encode()
