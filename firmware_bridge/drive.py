@@ -20,7 +20,8 @@ SPEED_UP_MPS2 = 1.6
 SLOW_DOWN_MPS2 = 2.2
 ASIDE_MPS2 = 2.5  # what a passenger takes in a bend without complaint
 CRAWL_MPS = 2.5  # turning around
-SAME_PLACE_M = 0.2
+SAME_PLACE_M = 0.2  # of two points of a route
+NO_WAY_M = 1e-3
 CORNER_M, BEND_M = 9.0, 25.0  # over which a driver spreads a sharp corner, or a slight bend of the road
 TURN_OFF_S = 2.0  # who steers hears where the vehicle is up to a second late, and must think as well
 
@@ -108,14 +109,15 @@ def plan_trip(
 ) -> Trip:
     """The trip along `points` (two at least); each leg at its limit at most, bends at what the bend allows."""
     lengths = [nearby_m(*a, *b) for a, b in pairwise(points)]
-    speeds = [rolling_mps, *_bend_speeds(points, lengths, limits_mps), 0.0]
+    along = list(accumulate(lengths, initial=0.0))
+    least = [sqrt(max(0.0, rolling_mps**2 - 2 * SLOW_DOWN_MPS2 * at_m)) for at_m in along]  # however soon it brakes
+    speeds = [rolling_mps, *map(max, _bend_speeds(points, lengths, limits_mps), least[1:-1]), 0.0]
     for i in range(len(lengths) - 1, 0, -1):  # brake in time for what comes
         speeds[i] = min(speeds[i], sqrt(speeds[i + 1] ** 2 + 2 * SLOW_DOWN_MPS2 * lengths[i]))
     for i, length in enumerate(lengths):  # and do not expect more than the engine gives
         speeds[i + 1] = min(speeds[i + 1], sqrt(speeds[i] ** 2 + 2 * SPEED_UP_MPS2 * length))
     phases: list[Phase] = []
     at_s = 0.0
-    along = list(accumulate(lengths, initial=0.0))
     for i, length in enumerate(lengths):
         for seconds, speed_mps, mps2, from_m in _over_leg(length, speeds[i], speeds[i + 1], limits_mps[i]):
             phases.append(Phase(at_s, along[i] + from_m, speed_mps, mps2))
@@ -232,16 +234,14 @@ def held(drive: Drive, at_s: float) -> Drive:
 
 
 def _along(
-    marked: Iterable[tuple[LatLon, int]],
-    limits_mps: Sequence[float],
-    rolling_mps: float = 0.0,
-    heading_deg: float = 0.0,
+    marked: Iterable[tuple[LatLon, int]], limits_mps: Sequence[float], rolling_mps: float = 0.0, heading_deg: float = 0.0
 ) -> Trip:
-    """The trip along points with their marks; points at one place count once, and where only one is left it stands."""
+    """The trip along points with their marks; where there is no way to go it stands."""
     (point, mark), *others = marked
     points, marks, limits = [point], [mark], list[float]()
     for (point, mark), limit_mps in zip(others, limits_mps, strict=True):
-        if _are_one(point, points[-1]):
+        apart_m = nearby_m(*point, *points[-1])
+        if apart_m < NO_WAY_M or (apart_m < SAME_PLACE_M and rolling_mps == 0):
             marks[-1] = mark
         else:
             points.append(point)
