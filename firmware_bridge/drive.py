@@ -233,8 +233,17 @@ def held(drive: Drive, at_s: float) -> Drive:
     return msgspec.structs.replace(drive, trip=shorter, began_s=at_s)
 
 
+def back(drive: Drive, at_s: float) -> Drive:
+    """The trip it has ended, the other way around."""
+    trip = drive.trip
+    return sent(drive, Route(points=trip.points[::-1], limits_mps=trip.limits_mps[::-1]), at_s)
+
+
 def _along(
-    marked: Iterable[tuple[LatLon, int]], limits_mps: Sequence[float], rolling_mps: float = 0.0, heading_deg: float = 0.0
+    marked: Iterable[tuple[LatLon, int]],
+    limits_mps: Sequence[float],
+    rolling_mps: float = 0.0,
+    heading_deg: float = 0.0,
 ) -> Trip:
     """The trip along points with their marks; where there is no way to go it stands."""
     (point, mark), *others = marked

@@ -22,7 +22,7 @@ import click
 import msgspec
 from msgspec import Struct
 
-from firmware_bridge.drive import Drive, Route, held, placed, sent
+from firmware_bridge.drive import Drive, Route, back, held, placed, sent
 from firmware_bridge.misuse import Misuse
 from firmware_bridge.replay import PseudoTerminal, pseudo_terminal
 from firmware_bridge.routes import LIMIT_MPS_MAX, MPS_PER_KMH, BadRoute, from_file, from_line
@@ -226,7 +226,7 @@ class _Driver:
         if self._drive is None:
             return
         if self._is_repeated and self._drive.is_there(moment_s):
-            self._drive = _back(self._drive, moment_s)
+            self._drive = back(self._drive, moment_s)
         moment_s = max(moment_s, self._drive.began_s)
         where = self._drive.where(moment_s)
         over_s = moment_s + self._aboard.profile.late_s
@@ -276,12 +276,6 @@ class _Driver:
 
     def _now_s(self) -> float:
         return time.monotonic() - self._began_s
-
-
-def _back(drive: Drive, at_s: float) -> Drive:
-    """The same way in the other direction."""
-    trip = drive.trip
-    return sent(drive, Route(points=trip.points[::-1], limits_mps=trip.limits_mps[::-1]), at_s)
 
 
 def _complain(sentence: str) -> None:

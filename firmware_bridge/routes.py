@@ -6,7 +6,6 @@ Nothing here reads files. `BadRoute` is one sentence for whoever wrote the route
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import isfinite
 from typing import TypeGuard
 from xml.etree import ElementTree
 
@@ -17,6 +16,7 @@ from firmware_bridge.drive import LatLon, Route
 
 POINTS_MAX = 100_000  # a day's track at one point a second; more is not a route
 LIMIT_MPS_MAX = 70.0  # 252 km/h
+NUMBER_MAX = 1e9
 MPS_PER_KMH = 1 / 3.6
 
 
@@ -126,10 +126,10 @@ def _checked(points: Sequence[Sequence[float]], limits_mps: Sequence[float]) -> 
 
 
 def _place(number: int, point: Sequence[float]) -> LatLon:
-    if len(point) != 2 or not all(isfinite(degrees) for degrees in point):
+    if len(point) != 2:
         raise BadRoute(f"Point {number} is not [latitude, longitude].")
     lat, lon = point
-    if not (-90 <= lat <= 90 and -180 <= lon <= 180):
+    if not (-90 <= lat <= 90 and -180 <= lon <= 180):  # NaN is not, either
         raise BadRoute(f"Point {number} is off the globe: latitude {lat:g}, longitude {lon:g}.")
     return lat, lon
 
@@ -141,4 +141,8 @@ def _of_two(route: Route) -> Route:
 
 
 def _are_numbers(found: object) -> TypeGuard[list[float]]:
-    return isinstance(found, list) and all(isinstance(n, int | float) and not isinstance(n, bool) for n in found)
+    """A list of numbers, none of them beyond what can be reckoned with (JSON's integers have no end)."""
+    return isinstance(found, list) and all(
+        isinstance(number, int | float) and not isinstance(number, bool) and abs(number) < NUMBER_MAX
+        for number in found
+    )

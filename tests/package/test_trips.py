@@ -15,6 +15,7 @@ from firmware_bridge.drive import (
     Drive,
     Route,
     Where,
+    back,
     held,
     placed,
     sent,
@@ -117,6 +118,16 @@ def test_one_point_is_a_place_to_stand() -> None:
     assert held(drive, 7.0) == drive
 
 
+def test_the_way_back_is_the_same_way() -> None:
+    there = placed(AROUND, 0.0)
+    began_s = there.trip.lasts_s
+    returning = back(there, began_s)
+    seen = driven(returning, began_s, began_s + returning.trip.lasts_s)
+    assert_smooth(seen)
+    assert returning.trip.points == there.trip.points[::-1]
+    assert nearby_m(seen[-1].lat, seen[-1].lon, *AROUND.points[0]) < 0.01
+
+
 def test_each_leg_keeps_to_its_own_limit() -> None:
     limits = (8.0, 13.0)
     drive = placed(Route(points=(corner(0, 0), corner(0, 2), corner(0, 4)), limits_mps=limits), 0.0)
@@ -128,7 +139,8 @@ def test_each_leg_keeps_to_its_own_limit() -> None:
 @given(st.lists(st.tuples(st.floats(-89, 89), st.floats(-180, 180)), min_size=1, max_size=6), st.data())
 def test_any_points_make_a_trip_that_ends_at_the_last(points: list[tuple[float, float]], data: st.DataObject) -> None:
     points = [points[0]] + [
-        data.draw(st.sampled_from([point, moved(*points[0], 77.0, 3.0 * i), points[0]])) for i, point in enumerate(points)
+        data.draw(st.sampled_from([point, moved(*points[0], 77.0, 3.0 * i), points[0]]))
+        for i, point in enumerate(points)
     ]
     drive = placed(Route(points=tuple(points), limits_mps=(20.0,) * (len(points) - 1)), 0.0)
     end = drive.where(drive.trip.lasts_s + 1)
