@@ -39,6 +39,17 @@ class Wander(Struct, frozen=True):
     up_m: float
 
 
+class Moment(Struct, frozen=True, kw_only=True):
+    """What there is to work with at one moment; the time as the receiver believes it."""
+
+    into_s: float
+    truth: Where
+    before: Where
+    clock: datetime | None
+    day: date | None
+    sky: tuple[Satellite, ...]
+
+
 class SimulatedReceiver:
     """One receiver from its first moment on; ask it moment by moment, in order."""
 
@@ -70,73 +81,69 @@ class SimulatedReceiver:
         """What it has worked out; its error wanders on even while it is not asked for."""
         scenario = self._scenario
         self._wander = _wandered(self._wander, scenario, into_s - self._before_s, self._chance)
-        self._before_s = into_s
-        before, self._truth = self._truth, truth
         in_tunnel = self._is_on(Trouble.TUNNEL, into_s)
-        sky = overhead(
-            self._profile.systems, at.timestamp(), scenario.canyon_deg, truth.heading_deg, hears=not in_tunnel
-        )
         clock, day = self._time(at, into_s)
+        now = Moment(
+            into_s=into_s,
+            truth=truth,
+            before=self._truth or truth,
+            clock=clock,
+            day=day,
+            sky=overhead(
+                self._profile.systems, at.timestamp(), scenario.canyon_deg, truth.heading_deg, hears=not in_tunnel
+            ),
+        )
+        self._before_s, self._truth = into_s, truth
         if in_tunnel:
-            return self._in_tunnel(truth, before or truth, into_s, sky, clock, day)
+            return self._in_tunnel(now)
         self._tunnel_s = None
         if self._is_on(Trouble.NO_TIME, into_s) or self._is_on(Trouble.OUTAGE, into_s):
-            return _nothing(_few(sky), clock, day)
+            return _nothing(now, _few(now.sky))
         if self._is_on(Trouble.FROZEN, into_s) and self._last is not None:
             return msgspec.structs.replace(self._last, clock=clock, day=day)
-        self._last = self._seen(truth, into_s, sky, clock, day)
+        self._last = self._seen(now)
         return self._last
 
-    def _seen(
-        self, truth: Where, into_s: float, sky: tuple[Satellite, ...], clock: datetime | None, day: date | None
-    ) -> Solution:
+    def _seen(self, now: Moment) -> Solution:
         """By satellites: the truth, and the error as it is now."""
         assert self._wander is not None
-        scenario, chance = self._scenario, self._chance
+        scenario, chance, truth = self._scenario, self._chance, now.truth
         north_m = self._wander.north_m + chance.gauss(0, scenario.grain_m)
         east_m = self._wander.east_m + chance.gauss(0, scenario.grain_m)
         lat, lon = moved(truth.lat, truth.lon, degrees(atan2(east_m, north_m)), hypot(north_m, east_m))
-        if leap := scenario.turns(Trouble.LEAP, into_s):
+        if leap := scenario.turns(Trouble.LEAP, now.into_s):
             aside_deg = Random(f"{self._seed} leap {leap[0].at_s} {leap[1]}").uniform(0, 360)
             lat, lon = moved(lat, lon, aside_deg, leap[0].by_m)
         ahead_mps, aside_mps = truth.speed_mps + chance.gauss(0, SPEED_DEV_MPS), chance.gauss(0, SPEED_DEV_MPS)
         speed_mps = hypot(ahead_mps, aside_mps)  # a receiver that stands says a little more than nothing
         heading_deg = (truth.heading_deg + degrees(atan2(aside_mps, ahead_mps))) % 360
-        pdop, hdop, vdop = dops(sky)
+        pdop, hdop, vdop = dops(now.sky)
         return Solution(
             lat=lat,
             lon=lon,
-            clock=clock,
-            day=day,
+            clock=now.clock,
+            day=now.day,
             speed_mps=speed_mps,
             heading_deg=heading_deg if truth.speed_mps > COURSE_SPEED_MPS else None,
             altitude_m=ALTITUDE_M + self._wander.up_m,
             geoid_m=GEOID_M,
-            satellites=sum(satellite.is_used for satellite in sky),
+            satellites=sum(satellite.is_used for satellite in now.sky),
             pdop=pdop,
             hdop=hdop,
             vdop=vdop,
             north_dev_m=hypot(scenario.wander_m, scenario.grain_m),
             east_dev_m=hypot(scenario.wander_m, scenario.grain_m),
             up_dev_m=scenario.wander_m * UP_FACTOR,
-            sky=sky,
+            sky=now.sky,
         )
 
-    def _in_tunnel(
-        self,
-        truth: Where,
-        before: Where,
-        into_s: float,
-        sky: tuple[Satellite, ...],
-        clock: datetime | None,
-        day: date | None,
-    ) -> Solution:
+    def _in_tunnel(self, now: Moment) -> Solution:
         """Carried on from the last place by sensors of motion, a little wrong in direction and length, for a while."""
-        if self._tunnel_s is None:
-            self._tunnel_s = into_s
-        last = self._last
-        if last is None or last.lat is None or last.lon is None or into_s - self._tunnel_s >= self._profile.reckons_s:
-            return _nothing(sky, clock, day)
+        self._tunnel_s = now.into_s if self._tunnel_s is None else self._tunnel_s
+        last, truth, before = self._last, now.truth, now.before
+        is_lost = now.into_s - self._tunnel_s >= self._profile.reckons_s
+        if is_lost or last is None or last.lat is None or last.lon is None:
+            return _nothing(now, now.sky)
         error = Random(f"{self._seed} reckoned {self._tunnel_s:.3f}")
         turned_deg, stretch = error.gauss(0, RECKONED_TURN_DEG), 1 + error.gauss(0, RECKONED_STRETCH)
         way_m = nearby_m(before.lat, before.lon, truth.lat, truth.lon)
@@ -147,8 +154,8 @@ class SimulatedReceiver:
             last,
             lat=lat,
             lon=lon,
-            clock=clock,
-            day=day,
+            clock=now.clock,
+            day=now.day,
             mode=Mode.ESTIMATED,
             speed_mps=truth.speed_mps * stretch,
             heading_deg=heading_deg if truth.speed_mps > COURSE_SPEED_MPS else None,
@@ -158,7 +165,7 @@ class SimulatedReceiver:
             vdop=UNKNOWN_DOP,
             north_dev_m=last.north_dev_m + way_m * RECKONED_STRETCH,
             east_dev_m=last.east_dev_m + way_m * RECKONED_STRETCH,
-            sky=sky,
+            sky=now.sky,
         )
         return self._last
 
@@ -215,5 +222,5 @@ def _few(sky: Sequence[Satellite]) -> tuple[Satellite, ...]:
     )
 
 
-def _nothing(sky: tuple[Satellite, ...], clock: datetime | None, day: date | None) -> Solution:
-    return Solution(lat=None, lon=None, clock=clock, day=day, mode=Mode.NONE, sky=sky)
+def _nothing(now: Moment, sky: tuple[Satellite, ...]) -> Solution:
+    return Solution(lat=None, lon=None, clock=now.clock, day=now.day, mode=Mode.NONE, sky=sky)
