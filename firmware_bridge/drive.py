@@ -250,6 +250,7 @@ def _along(
     points, marks, limits = [point], [mark], list[float]()
     for (point, mark), limit_mps in zip(others, limits_mps, strict=True):
         apart_m = nearby_m(*point, *points[-1])
+        # who rolls needs even the last decimeters to brake in
         if apart_m < NO_WAY_M or (apart_m < SAME_PLACE_M and rolling_mps == 0):
             marks[-1] = mark
         else:

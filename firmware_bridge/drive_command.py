@@ -99,7 +99,7 @@ class Aboard(Struct, frozen=True, kw_only=True):
 
     receiver: SimulatedReceiver
     profile: Profile
-    rate_hz: float
+    rate_hz: int
     baud: int
 
 
@@ -115,9 +115,7 @@ class Aboard(Struct, frozen=True, kw_only=True):
     show_default=True,
     help="Where the route says no speed.",
 )
-@click.option(
-    "--rate", "rate_hz", type=click.FloatRange(1, 10), default=1.0, show_default=True, help="Bursts a second."
-)
+@click.option("--rate", "rate_hz", type=click.IntRange(1, 10), default=1, show_default=True, help="Bursts a second.")
 @click.option("--scenario", type=click.Choice(sorted(SCENARIOS)), default="open", show_default=True)
 @click.option(
     "--profile", type=click.Choice(sorted(PROFILES)), default="modern", show_default=True, help="Of receiver."
@@ -131,7 +129,7 @@ def drive_command(
     follow: bool,
     repeat: bool,
     speed_kmh: float,
-    rate_hz: float,
+    rate_hz: int,
     scenario: str,
     profile: str,
     sentences: str | None,
@@ -191,9 +189,8 @@ class _Driver:
         self._is_repeated = is_repeated
         self._began_s = time.monotonic()
         self._drive: Drive | None = None
-        self._line: deque[tuple[float, bytes]] = deque(
-            maxlen=LINE_SENTENCES_MAX
-        )  # (when its last byte is over, sentence)
+        # (when its last byte is over, sentence)
+        self._line: deque[tuple[float, bytes]] = deque(maxlen=LINE_SENTENCES_MAX)
 
     def run(self, route: Route | None) -> None:
         """Drive until Ctrl-C, or until nobody follows any more."""
@@ -229,7 +226,7 @@ class _Driver:
             self._drive = back(self._drive, moment_s)
         moment_s = max(moment_s, self._drive.began_s)
         where = self._drive.where(moment_s)
-        over_s = moment_s + self._aboard.profile.late_s
+        over_s = max(moment_s + self._aboard.profile.late_s, self._line[-1][0] if self._line else 0.0)
         for sentence in self._aboard.receiver.says(where, at, moment_s):
             over_s += len(sentence) * BITS_PER_BYTE / self._aboard.baud
             self._line.append((over_s, sentence))
