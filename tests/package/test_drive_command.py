@@ -17,16 +17,19 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
 
+import click
 import pytest
 
-from firmware_bridge.drive_command import LINE_BYTES_MAX
+from firmware_bridge.drive_command import LINE_BYTES_MAX, drive_command
 from firmware_bridge.readings import FixRead
-from firmware_bridge.scenarios import SCENARIOS
+from firmware_bridge.scenarios import PROFILES, SCENARIOS
+from firmware_bridge.sentences import WRITERS
 from firmware_bridge.serial_port import Receiver, ReceiverSettings
 from wire.distance import nearby_m
 from wire.fix import Fix
 
 PROGRAM = [sys.executable, "-c", "from firmware_bridge.main import cli; cli(prog_name='tandem-bridge')"]
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "try-without-hardware.md"
 NORTH = {"type": "LineString", "coordinates": [[-83.0, 40.0], [-83.0, 40.01]]}
 PATIENCE_S = 30.0  # of a machine that does much else
 
@@ -129,6 +132,13 @@ def test_help_names_the_scenarios_and_the_lines() -> None:
     help_text = drive("--help").stdout
     assert all(name in help_text.replace("\n", "").replace(" ", "") for name in SCENARIOS)
     assert '"hold"' in help_text
+
+
+def test_every_scenario_receiver_and_option_is_in_the_how_to() -> None:
+    page = HOW_TO.read_text()
+    options = [option.opts[-1] for option in drive_command.params if isinstance(option, click.Option)]
+    for name in (*SCENARIOS, *PROFILES, *WRITERS, *(word for word in options if word.startswith("--"))):
+        assert name in page, f"{name} is not told"
 
 
 # ---- a route -------------------------------------------------------------------------------------------------------
