@@ -133,19 +133,27 @@ def test_a_burst_is_in_the_order_of_its_receiver(name: str) -> None:
     assert sum("GSV" in burst for burst in kinds) == round(11 / profile.sky_every_s + 0.4)
 
 
-def test_the_satellites_in_use_are_those_in_view_and_their_number_is_told() -> None:
+def test_the_satellites_in_use_are_those_in_view_and_high_houses_hide_some() -> None:
+    hidden, hdops = {}, {}
     for scenario in ("open", "urban"):
+        in_view, used, dilutions = list[str](), list[str](), list[float]()
         for _, _, sentences in bursts(SCENARIOS[scenario], 30):
             parsed = [pynmea2.parse(one, check=True) for one in sentences]
-            in_view, used = set(), set()
-            for one in parsed:
-                if one.sentence_type == "GSV":
-                    in_view |= {number for n in range(1, 5) if (number := getattr(one, f"sv_prn_num_{n}", ""))}
-                if one.sentence_type == "GSA":
-                    used |= {number for n in range(1, 13) if (number := getattr(one, f"sv_id{n:02}"))}
+            seen = [
+                getattr(one, f"sv_prn_num_{n}", "") for one in parsed if one.sentence_type == "GSV" for n in range(1, 5)
+            ]
+            counted = [
+                getattr(one, f"sv_id{n:02}") for one in parsed if one.sentence_type == "GSA" for n in range(1, 13)
+            ]
             gga = next(one for one in parsed if one.sentence_type == "GGA")
-            assert used <= in_view and len(used) == int(gga.num_sats) >= 4
-            assert 0.4 < float(gga.horizontal_dil) < 4
+            assert set(counted) <= set(seen)
+            assert sum(map(bool, counted)) == int(gga.num_sats) >= 4
+            in_view += filter(None, seen)
+            used += filter(None, counted)
+            dilutions.append(float(gga.horizontal_dil))
+        hidden[scenario], hdops[scenario] = len(in_view) - len(used), fmean(dilutions)
+    assert hidden["urban"] > hidden["open"] + 60
+    assert 0.4 < hdops["open"] < hdops["urban"] < 4
 
 
 # ---- the error -----------------------------------------------------------------------------------------------------

@@ -76,16 +76,25 @@ def test_it_never_leaps_whatever_it_is_told_and_when(seed: int) -> None:
     assert drive.is_there(now_s + 300)
 
 
-def test_a_route_that_begins_ahead_is_joined_without_stopping() -> None:
-    drive = placed(route((0, 0), (0, 1), (0, 2)), 0.0)
-    now_s = 6.0
-    assert drive.where(now_s).speed_mps > 9
-    assert drive.turn_off(now_s) == 1
-    seen = driven(joined := sent(drive, route((0, 1), (1, 1)), now_s), now_s, now_s + 60)
+def test_a_route_that_begins_ahead_is_joined_there_by_the_way_it_was_on() -> None:
+    drive = placed(route((0, 0), (0, 1), (1, 1), (1, 2)), 0.0)
+    joined = sent(drive, route((1, 1), (2, 1)), 6.0)
+    seen = driven(joined, 6, 6 + joined.trip.lasts_s)
     assert_smooth(seen)
     assert joined.routes == 2
-    assert nearby_m(seen[-1].lat, seen[-1].lon, *corner(1, 1)) < 0.01
-    assert min(where.speed_mps for where in seen[:80]) > 2, "it stopped on the way to the corner"
+    assert min(nearby_m(where.lat, where.lon, *corner(0, 1)) for where in seen) < 1, "it left the street"
+    assert nearby_m(seen[-1].lat, seen[-1].lon, *corner(2, 1)) < 0.01
+
+
+@pytest.mark.parametrize("second", range(0, 60, 3))
+def test_a_route_from_the_turn_off_point_comes_in_time_even_a_second_late(second: int) -> None:
+    drive = placed(AROUND, 0.0)
+    turn_off = drive.turn_off(second)
+    lat, lon = AROUND.points[turn_off]
+    aside = Route(points=((lat, lon), moved(lat, lon, 225.0, 100)), limits_mps=(LIMIT_MPS,))
+    heard_s = second + 1.5
+    left_m = drive.trip.along_m[turn_off] - drive.trip.progress(heard_s)[0]
+    assert sent(drive, aside, heard_s).trip.along_m[-1] == pytest.approx(left_m + 100, abs=1), "it turned back"
 
 
 def test_a_route_that_begins_behind_is_reached_by_turning_back() -> None:
@@ -124,7 +133,7 @@ def test_the_way_back_is_the_same_way() -> None:
     returning = back(there, began_s)
     seen = driven(returning, began_s, began_s + returning.trip.lasts_s)
     assert_smooth(seen)
-    assert returning.trip.points == there.trip.points[::-1]
+    assert returning.trip.points[1:] == there.trip.points[-2::-1]
     assert nearby_m(seen[-1].lat, seen[-1].lon, *AROUND.points[0]) < 0.01
 
 
