@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_bridge.drive import Route, placed
@@ -109,6 +109,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)  # the machine may be doing much else
 @given(st.one_of(st.binary(max_size=60), JSON.map(lambda value: json.dumps(value).encode())))
 def test_whatever_comes_is_a_route_that_can_be_driven_or_a_sentence(data: bytes) -> None:
     for read in (from_file, from_line):

@@ -349,6 +349,7 @@ def test_a_fault_that_cannot_be_is_refused() -> None:
         Fault(what=Trouble.LEAP, by_m=float("nan"))
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters="$*"), min_size=6, max_size=60))
 def test_any_body_is_framed_as_pynmea2_would(body: str) -> None:
     assert framed(body) == f"${body}*{pynmea2.NMEASentence.checksum(body):02X}\r\n".encode()
