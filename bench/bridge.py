@@ -19,7 +19,7 @@ import termios
 import threading
 import time
 import tty
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,8 +28,8 @@ from typing import IO
 import click
 
 from bench.figures import print_ms, say
-from bench.receiver import place_of, sentence
 from demo.processes import program
+from firmware_bridge.sentences import GPS, WRITERS, Dialect, Satellite, Solution
 
 ROOT = Path(__file__).resolve().parents[1]
 DEBIAN_TOOLS = ROOT / "scripts" / "debian-tools"
@@ -38,6 +38,14 @@ WARM_UP_S = 5
 SPOKEN_BAUD = termios.B38400
 HUNTS = 5
 HUNT_S_MAX = 60.0
+SAYS = ("RMC", "GGA", "GSA", "GSV")
+SKY = tuple(
+    Satellite(system=GPS, number=number, elevation_deg=elevation, azimuth_deg=azimuth, snr_db=snr, is_used=True)
+    for number, elevation, azimuth, snr in (
+        *((2, 45, 123, 41), (5, 30, 210, 38), (7, 66, 301, 44), (9, 12, 45, 29)),
+        *((13, 22, 98, 35), (15, 51, 270, 42), (18, 8, 330, 24), (20, 35, 180, 39)),
+    )
+)
 
 
 class Line:
@@ -170,15 +178,20 @@ def _talk(line: Line, stop: threading.Event) -> None:
 def burst(number: int, at: datetime) -> tuple[tuple[float, float], bytes]:
     """What a receiver says in one moment, and the place in it as (lat, lon) to 1e-5 degrees."""
     lat, lon = round(40.0 + number % 9973 * 0.0003, 5), round(-83.0 - number % 9967 * 0.0001, 5)
-    clock = f"{at:%H%M%S}.{at.microsecond // 10_000:02d}"
-    bodies: Sequence[str] = (
-        f"GNRMC,{clock},A,{place_of(lat, lon)},12.50,87.40,{at:%d%m%y},,,A",
-        f"GNGGA,{clock},{place_of(lat, lon)},1,10,0.90,230.0,M,-33.0,M,,",
-        "GNGSA,A,3,02,05,07,09,13,15,18,20,26,29,,,1.60,0.90,1.32",
-        "GPGSV,2,1,08,02,45,123,41,05,30,210,38,07,66,301,44,09,12,045,29",
-        "GPGSV,2,2,08,13,22,098,35,15,51,270,42,18,08,330,24,20,35,180,39",
+    told = Solution(
+        lat=lat,
+        lon=lon,
+        clock=at,
+        day=at.date(),
+        speed_mps=6.43,
+        heading_deg=87.4,
+        satellites=len(SKY),
+        pdop=1.6,
+        hdop=0.9,
+        vdop=1.32,
+        sky=SKY,
     )
-    return (lat, lon), b"".join(map(sentence, bodies))
+    return (lat, lon), b"".join(one for kind in SAYS for one in WRITERS[kind](told, Dialect()))
 
 
 @contextmanager

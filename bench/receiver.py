@@ -7,9 +7,11 @@ import pty
 import time
 import tty
 from datetime import UTC, datetime
-from functools import reduce
-from operator import xor
 from pathlib import Path
+
+from firmware_bridge.sentences import Dialect, Solution, gga, rmc
+
+GPS_ONLY = Dialect(talker="GP", second_decimals=3)
 
 
 class Receiver:
@@ -28,31 +30,10 @@ class Receiver:
         self._said += 1
         lat = round(40.0 + self._number * 0.01 + (self._said % 997) * 0.0003, 6)
         lon = round(-83.0 - self._said * 1e-5, 6)
-        at = datetime.now(UTC)
-        os.write(self._master, _gga(at, lat, lon))
-        os.write(self._master, _rmc(at, lat, lon))
+        at = datetime.now(UTC).replace(microsecond=0)
+        told = Solution(
+            lat=lat, lon=lon, clock=at, day=at.date(), speed_mps=0.0, heading_deg=0.0, satellites=10, hdop=0.9
+        )
+        os.write(self._master, b"".join(gga(told, GPS_ONLY)))
+        os.write(self._master, b"".join(rmc(told, GPS_ONLY)))
         return (round(lat, 4), round(lon, 5)), time.monotonic()
-
-
-def _gga(at: datetime, lat: float, lon: float) -> bytes:
-    return sentence(f"GPGGA,{at:%H%M%S}.000,{place_of(lat, lon)},1,10,0.9,230.0,M,-33.0,M,,")
-
-
-def _rmc(at: datetime, lat: float, lon: float) -> bytes:
-    return sentence(f"GPRMC,{at:%H%M%S}.000,A,{place_of(lat, lon)},0.0,0.0,{at:%d%m%y},,,A")
-
-
-def place_of(lat: float, lon: float) -> str:
-    """The four fields in which NMEA says a place."""
-    return f"{_dm(lat, 2, 'NS')},{_dm(lon, 3, 'EW')}"
-
-
-def _dm(degrees: float, width: int, signs: str) -> str:
-    whole, part = divmod(abs(degrees), 1)
-    return f"{int(whole):0{width}d}{part * 60:08.5f},{signs[degrees < 0]}"
-
-
-def sentence(body: str) -> bytes:
-    """`body` as a receiver sends it."""
-    checksum = reduce(xor, body.encode())
-    return f"${body}*{checksum:02X}\r\n".encode()

@@ -17,7 +17,7 @@ import click
 
 from demo import fleet as made
 from demo.city import draw_city
-from demo.drive import Vehicle, drive_fleet, park
+from demo.drive import Vehicle, park, steer_fleet
 from demo.errands import Errands
 from demo.fleet import CREWS, DESK, Fleet
 from demo.processes import Children, Failed
@@ -113,7 +113,7 @@ def _started(home: Path, city: Path | None, fresh: bool) -> Iterator[tuple[Fleet
         say("Reading the streets")
         vehicles = _vehicles(home, fleet)
         errands = Errands(fleet)
-        for work in (lambda: drive_fleet(vehicles, errands.orders, stop), lambda: errands.watch(stop)):
+        for work in (lambda: steer_fleet(vehicles, errands.orders, stop, say), lambda: errands.watch(stop)):
             threads.append(Thread(target=work))
             threads[-1].start()
         say("Starting six vehicles and a desk")
@@ -164,12 +164,12 @@ def _fleet(home: Path, city: Path | None, fresh: bool, children: Children, say: 
 
 def _vehicles(home: Path, fleet: Fleet) -> tuple[Vehicle, ...]:
     streets = Streets.load(Path(fleet.map))
-    now_s = time.monotonic()
     return tuple(
         Vehicle(
             id=station.call_sign,
-            drive=park(streets, station.call_sign, now_s),
+            course=park(streets, station.call_sign),
             port=made.receiver_port(home, station),
+            log=home / "logs" / f"{station.call_sign}.receiver.log",
         )
         for station in fleet.stations
         if station.kind == "vehicle"

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from msgspec import Struct
 
@@ -41,12 +42,48 @@ def run(*argv: str, stdin: str | None = None) -> Said:
     return Said(answer=done.stdout.strip(), told=done.stderr)
 
 
+def spawned(
+    argv: Sequence[str], *, stdin: int, stdout: int | IO[bytes], stderr: int | IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """One of our commands, running.
+
+    Should this process be killed outright, the kernel ends it (setpriv); nothing is left behind. It has a session of its
+    own: Ctrl-C reaches only us, and we stop our programs in order.
+    """
+    name, *arguments = argv
+    path = name if Path(name).is_absolute() else program(name)
+    return subprocess.Popen(
+        ["setpriv", "--pdeathsig", "TERM", "--", path, *arguments],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=True,
+        env=os.environ | {"PYTHONFAULTHANDLER": "1"},  # see `Child._where_it_stands`
+    )
+
+
+def end(*processes: subprocess.Popen[bytes]) -> None:
+    """Ask them to stop, all at once, and insist after some seconds; their pipes are closed."""
+    running = [process for process in processes if process.poll() is None]
+    for process in running:
+        process.terminate()
+    for process in running:
+        try:
+            process.wait(STOP_S_MAX)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    for pipe in (pipe for process in processes for pipe in (process.stdin, process.stdout) if pipe is not None):
+        with suppress(BrokenPipeError):
+            pipe.close()
+
+
 class Child:
     """One running program. Its output goes to `log`; it is up when it has printed a line that begins with "ready"."""
 
     def __init__(self, name: str, argv: Sequence[str], log: Path) -> None:
         self.name = name
-        self._argv = [program(argv[0]), *argv[1:]]
+        self._argv = argv
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._seen_bytes = 0
@@ -56,16 +93,7 @@ class Child:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self._seen_bytes = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as out:
-            # setpriv: should this process be killed outright, the kernel ends the child; nothing is left behind.
-            # A session of its own: Ctrl-C reaches only us, and we stop the children in order.
-            self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", "--", *self._argv],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env=os.environ | {"PYTHONFAULTHANDLER": "1"},  # see `_where_it_stands`
-            )
+            self._process = spawned(self._argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
 
     @property
     def pid(self) -> int | None:
@@ -85,14 +113,8 @@ class Child:
 
     def stop(self) -> None:
         """Ask it to stop; insist after some seconds."""
-        if self._process is None or self._process.poll() is not None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_S_MAX)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        if self._process is not None:
+            end(self._process)
 
     def kill(self) -> None:
         """End it as a power cut would, without a word."""

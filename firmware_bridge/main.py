@@ -15,6 +15,8 @@ import click
 import msgspec
 
 from firmware_bridge import serial_port
+from firmware_bridge.drive_command import drive_command
+from firmware_bridge.misuse import Misuse
 from firmware_bridge.reader import Reader
 from firmware_bridge.replay import pseudo_terminal, replay
 from wire.fix import Fix
@@ -23,17 +25,14 @@ FILE_BYTES = 65536  # a piece of a capture at a time; captures may be days long
 REPLAY_BYTES_MAX = 64 * 1024 * 1024  # a week at 9600 baud is no test any more, and it is held in memory
 
 
-class Misuse(click.ClickException):
-    """One line that says what to do; exit code 2."""
-
-    exit_code = 2
-
-
 @click.group()
 @click.version_option(package_name="tandem-mdt")
 def cli() -> None:
-    """Read a satellite receiver, or play one from a capture."""
+    """Read a satellite receiver, or play one: from a capture, or aboard a vehicle that drives."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended by a program or by Ctrl-C: the same clean end
+
+
+cli.add_command(drive_command)
 
 
 @cli.command()

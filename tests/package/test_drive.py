@@ -1,40 +1,40 @@
-"""Simulated vehicles move as vehicles do, and their receivers speak NMEA that any reader believes."""
+"""The demo's drivers: they follow their orders along the streets, by what the driving programs say and hear."""
 
 from __future__ import annotations
 
 import os
 import select
+import signal
+import sys
 import time
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
 
+import msgspec
 import pynmea2
 import pytest
 
 from demo.drive import (
-    SLOW_DOWN_MPS2,
-    SPEED_UP_MPS2,
-    UNREAD_BYTES_MAX,
+    HOLD,
+    STAND_S_MAX,
+    STAND_S_MIN,
+    Course,
     Destination,
-    Drive,
     Order,
-    Port,
+    Seen,
     Vehicle,
-    Where,
-    drive_fleet,
-    go_on,
-    go_to,
-    hold,
+    first_route,
     park,
-    roam,
-    sentences,
+    steer_fleet,
+    steered,
 )
 from demo.streets import Leg, Streets
+from firmware_bridge.drive import Drive, Route, Where, held, placed, sent
+from firmware_bridge.routes import from_line
 from wire.distance import moved, nearby_m
 
-NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+BRIDGE = [sys.executable, "-c", "from firmware_bridge.main import cli; cli(prog_name='tandem-bridge')"]
 
 
 @pytest.fixture(scope="module")
@@ -56,160 +56,212 @@ def streets() -> Streets:
     )
 
 
-def driven(drive: Drive, from_s: int, to_s: int) -> tuple[Drive, list[Where]]:
-    seen = []
-    for tenth in range(10 * from_s, 10 * to_s):
-        drive = go_on(drive, tenth / 10)
-        seen.append(drive.where(tenth / 10))
-    return drive, seen
-
-
-def assert_smooth(seen: list[Where]) -> None:
-    for before, after in pairwise(seen):
-        step_m = nearby_m(before.lat, before.lon, after.lat, after.lon)
-        assert step_m <= max(before.speed_mps, after.speed_mps) * 0.1 + 0.25, "it leapt"
-        change = (after.speed_mps - before.speed_mps) / 0.1
-        assert -SLOW_DOWN_MPS2 - 0.01 <= change <= SPEED_UP_MPS2 + 0.01, "nobody drives like this"
-
-
-@pytest.mark.parametrize("seed", ["CARE-1", "CARE-2", "CARE-3"])
-def test_a_vehicle_moves_smoothly_through_trips_orders_and_holds(streets: Streets, seed: str) -> None:
-    drive, seen = driven(park(streets, seed, 0), 0, 200)
-    for at_s, act in ((200, "go"), (230, "hold"), (260, "go"), (290, "roam")):
-        if act == "go":
-            drive = go_to(drive, at_s, Destination(lat=streets.lats[9], lon=streets.lons[9]))
-        else:
-            drive = hold(drive, at_s) if act == "hold" else roam(drive)
-        drive, more = driven(drive, at_s, at_s + 30)
-        seen += more
-    assert_smooth(seen)
-    assert max(where.speed_mps for where in seen) == pytest.approx(13.0)
-    assert len({(where.lat, where.lon) for where in seen}) > 1000
-
-
-def test_the_same_seed_drives_the_same_way(streets: Streets) -> None:
-    assert driven(park(streets, "a", 0), 0, 120)[1] == driven(park(streets, "a", 0), 0, 120)[1]
-    assert driven(park(streets, "a", 0), 0, 120)[1] != driven(park(streets, "b", 0), 0, 120)[1]
-
-
-def test_a_unit_that_is_sent_arrives_and_stays(streets: Streets) -> None:
-    drive, _ = driven(park(streets, "a", 0), 0, 70)
-    to = Destination(lat=streets.lats[60], lon=streets.lons[60])
-    drive, seen = driven(go_to(drive, 70, to), 70, 400)
-    assert nearby_m(seen[-1].lat, seen[-1].lon, to.lat, to.lon) < 1
-    assert seen[-1].speed_mps == 0
-    assert drive.has_arrived(400)
-    assert driven(drive, 400, 500)[1][-1] == seen[-1]
-
-
-def test_a_unit_told_to_hold_stops_within_its_braking_distance(streets: Streets) -> None:
-    drive = go_to(park(streets, "a", 0, Destination(lat=streets.lats[0], lon=streets.lons[0])), 0, at(streets, 7))
-    rolling = drive.where(20)
-    assert rolling.speed_mps > 10
-    held = hold(drive, 20)
-    stood = held.where(60)
-    braking_m = rolling.speed_mps**2 / (2 * SLOW_DOWN_MPS2)
-    assert stood.speed_mps == 0
-    assert nearby_m(rolling.lat, rolling.lon, stood.lat, stood.lon) == pytest.approx(braking_m, abs=1)
-    assert go_on(held, 500).where(500) == stood
-
-
 def at(streets: Streets, stop: int) -> Destination:
     return Destination(lat=streets.lats[stop], lon=streets.lons[stop])
 
 
-def test_a_receiver_is_within_five_meters_of_the_truth_and_says_gga_then_rmc(streets: Streets) -> None:
-    drive = park(streets, "a", 0)
-    errors_m = []
-    for second in range(600):
-        drive = go_on(drive, second)
-        where, when = drive.where(second), NOON + timedelta(seconds=second, milliseconds=250)
-        said = sentences(where, when, "CARE-1")
-        assert said.endswith(b"\r\n")
-        gga, rmc = (pynmea2.parse(line, check=True) for line in said.decode().split("\r\n")[:-1])
-        assert (gga.sentence_type, rmc.sentence_type, rmc.status) == ("GGA", "RMC", "A")
-        assert rmc.datetime == when
-        assert 0.5 < float(gga.horizontal_dil) < 1.5
-        assert 6 <= int(gga.num_sats) <= 12
-        assert float(rmc.spd_over_grnd) * 1852 / 3600 == pytest.approx(where.speed_mps, abs=0.2)
-        assert (gga.latitude, gga.longitude) == (rmc.latitude, rmc.longitude)
-        errors_m.append(nearby_m(rmc.latitude, rmc.longitude, where.lat, where.lon))
-    assert max(errors_m) < 5
-    assert 0.5 < (sum(error**2 for error in errors_m) / len(errors_m)) ** 0.5 < 2
+class Rig:
+    """A course and the drive that follows it, on a clock of its own: what the program does, without the program."""
+
+    def __init__(self, course: Course) -> None:
+        self.course, line = first_route(course, None)
+        route = from_line(line, 10.0)
+        assert isinstance(route, Route)
+        self.drive: Drive = placed(route, 0.0)
+        self.now_s = 0
+        self.told: list[tuple[int, bytes]] = []
+        self.where: list[Where] = []
+
+    def pass_s(self, seconds: int, order: Order = None) -> None:
+        """Each second the program says where it is, and hears the answer a third of a second later."""
+        for _ in range(seconds):
+            self.where.append(self.drive.where(self.now_s))
+            self.course, line = steered(self.course, self.seen(), order, self.now_s)
+            if line is not None:
+                self.told.append((self.now_s, line))
+                route = from_line(line, 10.0)
+                heard_s = self.now_s + 0.3
+                self.drive = sent(self.drive, route, heard_s) if route else held(self.drive, heard_s)
+            self.now_s += 1
+
+    def seen(self) -> Seen:
+        where = self.drive.where(self.now_s)
+        return Seen(
+            lat=where.lat,
+            lon=where.lon,
+            speed_mps=where.speed_mps,
+            routes=self.drive.routes,
+            turn_off=self.drive.turn_off(self.now_s),
+            is_there=self.drive.is_there(self.now_s),
+        )
 
 
-def test_a_receiver_is_right_in_every_hemisphere_and_at_the_edge_of_a_minute() -> None:
-    for lat, lon in ((-33.9, 18.4), (51.5, -0.0001), (0.99999999, 9.99999999), (-0.0001, 179.9999)):
-        where = Where(lat=lat, lon=lon, speed_mps=9.0, heading_deg=359.99)
-        for second in range(50):
-            for line in sentences(where, NOON + timedelta(seconds=second), "x").decode().split("\r\n")[:-1]:
-                parsed = pynmea2.parse(line, check=True)
-                assert nearby_m(parsed.latitude, parsed.longitude, lat, lon) < 5
-                assert ",60." not in line
-                assert "60.00000" not in line
+def on_a_street(streets: Streets, where: Where) -> bool:
+    """On one of the lines of the grid, a meter aside at most."""
+    rows = min(nearby_m(where.lat, where.lon, lat, where.lon) for lat in set(streets.lats))
+    columns = min(nearby_m(where.lat, where.lon, where.lat, lon) for lon in set(streets.lons))
+    return min(rows, columns) < 1.0
 
 
-def test_a_receiver_that_stands_says_no_course() -> None:
-    where = Where(lat=42.0, lon=-101.0, speed_mps=0.0, heading_deg=90.0)
-    rmc = pynmea2.parse(sentences(where, NOON, "x").decode().split("\r\n")[1], check=True)
-    assert (rmc.true_course, rmc.spd_over_grnd) == (None, 0.0)
+@pytest.mark.parametrize("seed", ["CARE-1", "CARE-2", "CARE-3"])
+def test_a_vehicle_stays_in_the_streets_through_roaming_orders_and_holds(streets: Streets, seed: str) -> None:
+    rig = Rig(park(streets, seed))
+    rig.pass_s(200)
+    for order in (at(streets, 9), "hold", at(streets, 54), None):
+        rig.pass_s(30, order)
+    rig.pass_s(120)
+    assert all(on_a_street(streets, where) for where in rig.where)
+    assert max(where.speed_mps for where in rig.where) == pytest.approx(13.0)
+    assert len({(where.lat, where.lon) for where in rig.where}) > 150
+    jumps = zip(rig.where, rig.where[1:], strict=False)
+    assert all(nearby_m(a.lat, a.lon, b.lat, b.lon) < 14 for a, b in jumps)
 
 
-def test_a_port_that_nobody_reads_never_blocks_and_keeps_only_the_news(tmp_path: Path) -> None:
-    with Port(tmp_path / "gps") as port:
-        for number in range(60):
-            port.write(numbered(number))
-            time.sleep(0.004)  # the kernel hands bytes over in its own time
-        history = read(tmp_path / "gps")
-        assert history.endswith(numbered(59))
-        assert len(history) <= UNREAD_BYTES_MAX + len(numbered(0))
-        for number in range(60, 63):
-            port.write(numbered(number))
-        assert read(tmp_path / "gps") == b"".join(map(numbered, range(60, 63))), "the second reader missed something"
-    assert not (tmp_path / "gps").is_symlink()
+def test_the_same_seed_roams_the_same_way(streets: Streets) -> None:
+    a, b, other = Rig(park(streets, "a")), Rig(park(streets, "a")), Rig(park(streets, "b"))
+    for rig in (a, b, other):
+        rig.pass_s(120)
+    assert a.told == b.told != other.told
+    assert STAND_S_MIN <= a.told[0][0] <= STAND_S_MAX + 1
 
 
-def numbered(number: int) -> bytes:
-    return b"%04d " % number + b"x" * 140 + b"\r\n"
+def test_a_unit_that_is_sent_arrives_and_stays(streets: Streets) -> None:
+    rig = Rig(park(streets, "a"))
+    rig.pass_s(70)
+    rig.pass_s(330, at(streets, 60))
+    assert nearby_m(rig.where[-1].lat, rig.where[-1].lon, streets.lats[60], streets.lons[60]) < 1
+    assert rig.where[-1].speed_mps == 0
+    assert rig.drive.is_there(rig.now_s)
+    told = len(rig.told)
+    rig.pass_s(100, at(streets, 60))
+    assert len(rig.told) == told, "an order is acted on once"
 
 
-def read(path: Path, within_s: float = 0.2) -> bytes:
+def test_a_unit_told_to_hold_holds_and_roams_again_when_it_is_free(streets: Streets) -> None:
+    rig = Rig(park(streets, "a", at(streets, 0)))
+    rig.pass_s(20, at(streets, 7))
+    assert rig.where[-1].speed_mps > 10
+    rig.pass_s(60, "hold")
+    assert rig.told[-1][1] == HOLD and rig.where[-1].speed_mps == 0
+    rig.pass_s(60)
+    assert rig.where[-1] != rig.where[-60]
+
+
+def test_nothing_is_planned_on_what_was_seen_before_the_last_route_was_heard(streets: Streets) -> None:
+    rig = Rig(park(streets, "a"))
+    late = rig.seen()
+    course, line = steered(rig.course, late, at(streets, 60), 5.0)
+    assert line is not None
+    assert steered(course, late, "hold", 6.0) == (course, None)
+
+
+def test_a_program_that_was_started_again_goes_on_from_where_its_vehicle_was(streets: Streets) -> None:
+    rig = Rig(park(streets, "a", at(streets, 0)))
+    rig.pass_s(25, at(streets, 60))
+    stood = rig.where[-1]
+    course, line = first_route(rig.course, rig.seen())
+    route = from_line(line, 10.0)
+    assert route is not None
+    again = placed(route, 0.0)
+    assert nearby_m(again.where(0).lat, again.where(0).lon, stood.lat, stood.lon) < 20
+    assert on_a_street(streets, again.where(5))
+    seen = msgspec.structs.replace(rig.seen(), routes=1, turn_off=again.turn_off(0))
+    assert steered(course, seen, at(streets, 60), 0.0)[1] is not None, "it was on its way, and is sent again"
+
+
+class Fleet:
+    """Two vehicles steered by a thread, each with its program."""
+
+    def __init__(self, streets: Streets, home: Path) -> None:
+        self.orders: dict[str, Order] = {}
+        self.seen: dict[str, list[Seen]] = {"CARE-1": [], "CARE-2": []}
+        self.said: list[str] = []
+        self.stop = Event()
+        vehicles = [
+            Vehicle(
+                id=name, port=home / name, log=home / "logs" / name, course=park(streets, name, at(streets, corner))
+            )
+            for name, corner in (("CARE-1", 0), ("CARE-2", 63))
+        ]
+        self.thread = Thread(
+            target=steer_fleet,
+            args=(vehicles, lambda: self.orders, self.stop, self.said.append),
+            kwargs={"bridge": BRIDGE, "on_seen": lambda name, seen: self.seen[name].append(seen)},
+        )
+
+    def until(self, name: str, sights: int) -> None:
+        deadline_s = time.monotonic() + 30
+        before = len(self.seen[name])
+        while len(self.seen[name]) < before + sights:
+            assert time.monotonic() < deadline_s and self.thread.is_alive()
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def fleet(streets: Streets, tmp_path: Path) -> Iterator[Fleet]:
+    fleet = Fleet(streets, tmp_path)
+    fleet.thread.start()
+    yield fleet
+    fleet.stop.set()
+    fleet.thread.join(10)
+    assert not fleet.thread.is_alive()
+
+
+def read(path: Path, within_s: float = 2.5) -> bytes:
     reader = os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
     try:
-        got = b""
-        while select.select([reader], [], [], within_s)[0] and (piece := os.read(reader, 65536)):
-            got += piece
+        got, until_s = b"", time.monotonic() + within_s
+        while (left_s := until_s - time.monotonic()) > 0 and got.count(b"RMC") < 2:
+            if select.select([reader], [], [], left_s)[0]:
+                got += os.read(reader, 65536)
         return got
     finally:
         os.close(reader)
 
 
-def test_a_fleet_speaks_every_second_on_ports_of_its_own_and_obeys(streets: Streets, tmp_path: Path) -> None:
-    vehicles = [
-        Vehicle(id=name, port=tmp_path / name, drive=park(streets, name, 1e6, at(streets, corner)))
-        for name, corner in (("CARE-1", 0), ("CARE-2", 63))
-    ]
-    orders: dict[str, Order] = {"CARE-1": at(streets, 1)}
-    seen: dict[str, list[Where]] = {"CARE-1": [], "CARE-2": []}
-    enough, stop = Event(), Event()
+def programs_of(home: Path) -> list[int]:
+    """Processes that name a folder of this test."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(home).encode() in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
 
-    def tell(name: str, _when: datetime, where: Where) -> None:
-        seen[name].append(where)
-        if len(seen["CARE-2"]) == 3:
-            enough.set()
 
-    fleet = Thread(target=drive_fleet, args=(vehicles, lambda: orders, stop, tell))
-    fleet.start()
-    try:
-        assert enough.wait(10)
-        said = {name: read(tmp_path / name) for name in seen}
-    finally:
-        stop.set()
-        fleet.join(10)
-    assert not fleet.is_alive()
-    for name, heard in said.items():
-        last = pynmea2.parse(heard.decode().split("\r\n")[-2], check=True)
-        assert any(nearby_m(last.latitude, last.longitude, where.lat, where.lon) < 5 for where in seen[name])
-    assert seen["CARE-1"][-1].speed_mps > 0, "it was sent and did not go"
-    assert seen["CARE-2"][-1].speed_mps == 0, "nobody sent it"
-    assert list(tmp_path.iterdir()) == []
+def test_a_fleet_speaks_on_ports_of_its_own_obeys_and_leaves_nothing(
+    streets: Streets, fleet: Fleet, tmp_path: Path
+) -> None:
+    fleet.orders["CARE-1"] = at(streets, 1)
+    fleet.until("CARE-1", 6)
+    fleet.until("CARE-2", 1)
+    for name in ("CARE-1", "CARE-2"):
+        rmc = [line for line in read(tmp_path / name).decode().split("\r\n") if line.startswith("$GNRMC")]
+        last = pynmea2.parse(rmc[-1], check=True)
+        assert any(nearby_m(last.latitude, last.longitude, seen.lat, seen.lon) < 30 for seen in fleet.seen[name])
+    assert fleet.seen["CARE-1"][-1].speed_mps > 0, "it was sent and did not go"
+    assert fleet.seen["CARE-2"][-1].speed_mps == 0, "nobody sent it"
+    assert len(programs_of(tmp_path)) == 2
+    fleet.stop.set()
+    fleet.thread.join(10)
+    assert programs_of(tmp_path) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["logs"]
+    assert fleet.said == []
+
+
+def test_a_program_that_dies_is_started_again_where_its_vehicle_was(
+    streets: Streets, fleet: Fleet, tmp_path: Path
+) -> None:
+    fleet.orders["CARE-1"] = at(streets, 2)
+    fleet.until("CARE-1", 8)
+    before = fleet.seen["CARE-1"][-1]
+    for process in programs_of(tmp_path / "CARE-1"):
+        os.kill(process, signal.SIGKILL)
+    fleet.until("CARE-1", 3)
+    after = fleet.seen["CARE-1"][-1]
+    assert len(fleet.said) == 1 and "CARE-1" in fleet.said[0]
+    assert nearby_m(before.lat, before.lon, after.lat, after.lon) < 60
+    fleet.until("CARE-1", 4)
+    assert fleet.seen["CARE-1"][-1].speed_mps > 0

@@ -30,6 +30,7 @@ from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.identity import Identity
+from firmware_bridge.sentences import Dialect, Solution, rmc
 from tests.ports import free_port
 from tests.terminal_fleet import TerminalFleet, new_key
 from wire import topics
@@ -185,14 +186,10 @@ class Receiver:
 
     def say(self, lat: float, second: int) -> float:
         """One second of a moving vehicle; when its last byte was written."""
-        degrees, minutes = int(lat), (lat - int(lat)) * 60
-        clock = f"{12 + second // 3600:02d}{second // 60 % 60:02d}{second % 60:02d}.00"
-        day = datetime.now(UTC).strftime("%d%m%y")
-        body = f"GPRMC,{clock},A,{degrees:02d}{minutes:07.4f},N,08300.0000,W,20.0,90.0,{day},,,A"
-        checksum = 0
-        for byte in body.encode():
-            checksum ^= byte
-        os.write(self._ours, f"${body}*{checksum:02X}\r\n".encode())
+        day = datetime.now(UTC).date()
+        clock = datetime(day.year, day.month, day.day, 12, tzinfo=UTC) + timedelta(seconds=second)
+        told = Solution(lat=lat, lon=-83.0, clock=clock, day=day, speed_mps=10.3, heading_deg=90.0)
+        os.write(self._ours, b"".join(rmc(told, Dialect())))
         return time.monotonic()
 
     def drain(self) -> None:
