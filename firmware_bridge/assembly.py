@@ -1,7 +1,9 @@
-"""Sentences of one moment become one Fix: where from any of them, how fast from RMC, how well from GGA.
+"""Sentences of one moment become one Fix: where from any of them, how fast from RMC, how well from GGA, GSA and GST.
 
 At most one Fix leaves for each moment of the receiver's own time. It leaves with the last sentence worth waiting for:
 which ones a receiver sends is learned from its last two cycles, so a sentence that stops coming is waited for once.
+GSA and GST are never waited for: how good a position is changes slowly, and most receivers say it after the position,
+behind half a second of satellites in view. What came with the moment before serves this one.
 There is no timer in here; a shell that sees the line fall silent says so with `pause`.
 """
 
@@ -11,14 +13,19 @@ from collections import deque
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 
-from firmware_bridge.nmea import Day, Motion, NoPosition, Position, Said
-from wire.fix import Fix
+from firmware_bridge.nmea import Accuracy, Day, Geometry, Motion, NoPosition, Position, Said
+from wire.fix import Fix, FixQuality
 
 _HALF_DAY = timedelta(hours=12)
+_DAY_MS = 24 * 3600 * 1000
 _LATE_MS_MAX = 1000  # a speed that came too late for its own moment may serve one this much later
+_GOODNESS_MS_MAX = 10_000  # receivers that save on their line say GSA every fifth second
 
 # Whose position and numbers win where several say the same; all have passed the same judgement.
 _BY_RANK = ("RMC", "GGA", "GNS", "GLL")
+
+# Who knows best on what the position rests: a letter has one word for two kinds of RTK, and old RMC and GLL have none.
+_BY_QUALITY = ("GGA", "GNS", "RMC", "GLL")
 
 # What a sentence makes not worth waiting for, because it has said as much or more.
 _COVERS = {
@@ -40,9 +47,13 @@ class Assembly:
         self._late: tuple[int, Motion] | None = None  # when it was meant for, and what it said
         self._cycles: deque[frozenset[str]] = deque(maxlen=2)
         self._dated: datetime | None = None
+        self._goodness = _Goodness()
 
     def take(self, said: Said) -> list[Fix]:
         """The Fix that `said` completed, and before it the one that it showed to be as complete as it will be."""
+        if isinstance(said, Geometry | Accuracy):
+            self._goodness.take(said, self._time_ms)
+            return []
         if not self._parts and isinstance(said, Motion):
             return []  # a speed of nothing yet
         if said.time_ms is not None and said.time_ms == self._told_before_ms:
@@ -51,6 +62,7 @@ class Assembly:
         if not self._parts:
             self._time_ms = said.time_ms
         self._keep(said)
+        self._goodness.end_round()
         if self._is_told:
             self._use_later(said)
             return fixes
@@ -104,8 +116,9 @@ class Assembly:
         if self._is_told or not self._parts:
             return []
         self._is_told = True
-        self._told = _fix(self._parts, self._time_ms, self._late_motion(), self._dated)
+        self._told = _fix(self._parts, self._time_ms, self._late_motion(), self._dated, self._goodness)
         if self._told is None:
+            self._goodness = _Goodness()  # what was said of a position that is lost says nothing of the next one
             return []
         self._dated = self._told.at or self._dated
         return [self._told]
@@ -117,6 +130,42 @@ class Assembly:
         return motion if 0 <= self._time_ms - meant_for_ms <= _LATE_MS_MAX else None
 
 
+class _Goodness:
+    """How good the receiver says its position is, until it says otherwise or has not said it for too long."""
+
+    def __init__(self) -> None:
+        self._geometry = Geometry(dimensions=None, hdop=None)
+        self._geometry_ms: int | None = None
+        self._accuracy: Accuracy | None = None
+        self._is_in_round = False
+
+    def take(self, said: Geometry | Accuracy, time_ms: int | None) -> None:
+        if isinstance(said, Accuracy):
+            self._accuracy = said
+            return
+        # One GSA for each constellation: the position has as many dimensions as the best of them gives it.
+        before = self._geometry.dimensions if self._is_in_round else None
+        if not self._is_in_round or (said.dimensions or 0) > (before or 0):
+            self._geometry = said
+        self._geometry_ms = time_ms
+        self._is_in_round = True
+
+    def end_round(self) -> None:
+        self._is_in_round = False
+
+    def geometry(self, time_ms: int | None) -> Geometry:
+        return self._geometry if _serves(self._geometry_ms, time_ms) else Geometry(dimensions=None, hdop=None)
+
+    def accuracy_m(self, time_ms: int | None) -> float | None:
+        if self._accuracy is None or not _serves(self._accuracy.time_ms, time_ms):
+            return None
+        return self._accuracy.accuracy_m
+
+
+def _serves(said_ms: int | None, time_ms: int | None) -> bool:
+    return said_ms is None or time_ms is None or (time_ms - said_ms) % _DAY_MS <= _GOODNESS_MS_MAX
+
+
 def _awaited(cycles: deque[frozenset[str]]) -> frozenset[str]:
     """The kinds that came in each of the last cycles, less those that the others make unnecessary."""
     steady = frozenset.intersection(*cycles)
@@ -124,22 +173,36 @@ def _awaited(cycles: deque[frozenset[str]]) -> frozenset[str]:
     return steady.difference(covered)
 
 
-def _fix(parts: dict[str, Said], time_ms: int | None, late: Motion | None, dated: datetime | None) -> Fix | None:
+def _fix(
+    parts: dict[str, Said], time_ms: int | None, late: Motion | None, dated: datetime | None, goodness: _Goodness
+) -> Fix | None:
     """One Fix of what was said in one moment; None when there is no position, or when any kind denies it."""
     positions = [part for kind in _BY_RANK if isinstance(part := parts.get(kind), Position)]
     if not positions or any(isinstance(part, NoPosition) for part in parts.values()):
         return None
     # Speed and heading come from one sentence: a heading belongs to the speed it was said with.
     moving = next((part for part in (*positions, parts.get("VTG"), late) if _says_speed(part)), None)
+    geometry = goodness.geometry(time_ms)
     return Fix(
         lat=positions[0].lat,
         lon=positions[0].lon,
         at=_at(_day(parts), time_ms, dated),
         speed_mps=moving.speed_mps if isinstance(moving, Position | Motion) else None,
         heading_deg=moving.heading_deg if isinstance(moving, Position | Motion) else None,
-        hdop=next((part.hdop for part in positions if part.hdop is not None), None),
+        hdop=next((part.hdop for part in positions if part.hdop is not None), geometry.hdop),
         satellites=next((part.satellites for part in positions if part.satellites is not None), None),
+        accuracy_m=goodness.accuracy_m(time_ms),
+        dimensions=geometry.dimensions,
+        quality=_quality({part.kind: part.quality for part in positions}),
     )
+
+
+def _quality(by_kind: dict[str, FixQuality | None]) -> FixQuality:
+    """On what the moment's position rests. One sentence that calls it an estimate is enough."""
+    if FixQuality.ESTIMATED in by_kind.values():
+        return FixQuality.ESTIMATED
+    told = (by_kind.get(kind) for kind in _BY_QUALITY)
+    return next((quality for quality in told if quality is not None), FixQuality.AUTONOMOUS)
 
 
 def _says_speed(part: Said | None) -> bool:
