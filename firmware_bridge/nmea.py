@@ -349,6 +349,7 @@ def _time_ms(fields: Mapping[str, str]) -> int | None:
 
 
 _DAY = re.compile(r"\d{6}", re.ASCII)
+_DIGITS = re.compile(r"\d{1,4}", re.ASCII)  # int() also takes 2_026 and +2026
 
 
 def _rmc_day(text: str) -> date | None:
@@ -365,7 +366,12 @@ def _rmc_day(text: str) -> date | None:
         return None
 
 
+_YEARS = range(1980, 2200)  # the last day of the year 9999 has no midnight after it
+
+
 def _date(year: str, month: str, day: str) -> date:
+    if not all(map(_DIGITS.fullmatch, (year, month, day))) or int(year) not in _YEARS:
+        raise Rejected("date")
     try:
         return date(int(year), int(month), int(day))
     except ValueError:
