@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from firmware_bridge.framing import Framer
 from firmware_bridge.nmea import Rejected, said
-from firmware_bridge.port import Port, read_chunk
+from firmware_bridge.port import Port, read_chunk, set_speed
 
 AUTO = "auto"
 # By what is met most: the standard's first rate, two of modern modules, the standard's old one, the rest.
@@ -181,9 +181,7 @@ class Finder:
         verdicts: list[Verdict] = []
         for patience_bytes in SPEECHLESS_BYTES:
             for speed in speeds:
-                try:
-                    opened.baudrate = speed
-                except ValueError:  # pyserial's word for a speed that this port cannot do
+                if not set_speed(opened, speed):
                     continue
                 data = self._heard(opened, stop, patience_bytes)
                 verdicts.append(judged(data))
@@ -194,7 +192,7 @@ class Finder:
                 if verdicts[:SILENT_SPEEDS] == [Verdict.NOTHING] * SILENT_SPEEDS:
                     return None, Verdict.NOTHING.value
         verdict = Verdict.OTHER if Verdict.OTHER in verdicts else Verdict.UNREADABLE
-        if self._last is None or self._last.port != port:
+        if self._port == AUTO and (self._last is None or self._last.port != port):
             self._refused[_birth(port)] = self._mono_s() + REFUSED_S, verdict.value
         return None, verdict.value
 

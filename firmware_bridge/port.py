@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import termios
+from contextlib import suppress
 from errno import EACCES, EAGAIN, EBUSY, EINVAL, ENOENT
 from typing import Protocol
 
@@ -31,9 +35,36 @@ def open_port(port: str, baud: int) -> Port:
         opened = serial.Serial(port, baud, timeout=QUIET_S, exclusive=True)
     except ValueError as error:  # pyserial's word for a baud rate that this port cannot do
         raise OSError(EINVAL, str(error), port) from None
+    except termios.error as error:  # it was pulled while it was set up
+        raise OSError(*error.args) from None
     except OSError as error:
         raise OSError(error.errno, _TROUBLES.get(error.errno, f"not a serial port ({error})"), port) from None
+    _shut_out_others(opened.fileno())
     return opened
+
+
+def set_speed(port: Port, baud: int) -> bool:
+    """Whether an opened port can be read at `baud`; OSError when it is gone."""
+    try:
+        port.baudrate = baud
+    except ValueError:
+        return False
+    except termios.error as error:
+        raise OSError(*error.args) from None
+    return True
+
+
+def _shut_out_others(descriptor: int) -> None:
+    """pyserial's lock is heeded only by programs that ask for it; this one also by `cat` and a modem manager.
+
+    A pseudo-terminal would keep it after we are gone, and turn away our next start.
+    """
+    if os.major(os.fstat(descriptor).st_rdev) not in _PSEUDO_TERMINALS:
+        with suppress(OSError):
+            fcntl.ioctl(descriptor, termios.TIOCEXCL)
+
+
+_PSEUDO_TERMINALS = range(136, 144)  # Linux's device numbers of /dev/pts/*
 
 
 _TROUBLES: dict[int | None, str] = {
