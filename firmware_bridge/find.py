@@ -26,6 +26,7 @@ SPEEDS = (9600, 38400, 115200, 4800, 57600, 19200, 230400, 460800, 921600)
 LISTEN_S = 1.2  # a receiver speaks once a second; this holds one whole burst, wherever we begin
 SPEECHLESS_BYTES = (400, 4000)  # so much without a sentence is not its speed; a second time around, more patiently:
 # a receiver may speak a binary protocol as well, half a second of it between two sentences
+HEARD_BYTES_MAX = 32_768  # what is heard is judged again with each piece; a busy line of ships' talkers says less
 BURST_BYTES = 100  # a burst that ended without a sentence had room for one
 SILENT_SPEEDS = 2  # bytes at the wrong speed still arrive as bytes: nothing at two speeds is nothing at all
 REFUSED_S = 60.0  # how long a port that is no receiver's is left alone; it may be told to become one
@@ -180,6 +181,8 @@ class Finder:
     ) -> tuple[Found | None, str]:
         verdicts: list[Verdict] = []
         for patience_bytes in SPEECHLESS_BYTES:
+            if Verdict.OTHER in verdicts:
+                break
             for speed in speeds:
                 if not set_speed(opened, speed):
                     continue
@@ -189,6 +192,8 @@ class Finder:
                     return Found(opened=opened, place=Place(port=port, baud=speed), data=data), ""
                 if stop.is_set() or self._ports() != ports:
                     return None, ""
+                if verdicts[-1] is Verdict.OTHER:  # that was its speed
+                    break
                 if verdicts[:SILENT_SPEEDS] == [Verdict.NOTHING] * SILENT_SPEEDS:
                     return None, Verdict.NOTHING.value
         verdict = Verdict.OTHER if Verdict.OTHER in verdicts else Verdict.UNREADABLE
@@ -203,9 +208,11 @@ class Finder:
         while not stop.is_set() and self._mono_s() < until_s:
             piece = read_chunk(opened)
             data += piece
-            if piece and judged(data) is Verdict.RECEIVER:
+            verdict = judged(data)
+            if verdict is Verdict.RECEIVER or len(data) > HEARD_BYTES_MAX:
                 break
-            if len(data) >= (patience_bytes if piece else BURST_BYTES):
+            # Where other sentences are read, a receiver's may still come: several talkers can share a line.
+            if verdict is Verdict.UNREADABLE and len(data) >= (patience_bytes if piece else BURST_BYTES):
                 break
         return data
 

@@ -8,6 +8,7 @@ sentence said: a held place is that of an earlier fix, and a released fix is as 
 
 from __future__ import annotations
 
+from collections import deque
 from math import cos, exp, hypot, radians, sin
 
 import msgspec
@@ -31,11 +32,18 @@ NOISE_MPS_FIRST = 0.1
 NOISE_LEARNED_S = 30.0
 # Back at rest after less than this way since the place was taken, the vehicle is still there: one wild speed.
 RETURN_M_MAX = 1.0
-AWAY_M_MIN = 25.0
-AWAY_M_PER_ACCURACY_M = 4.0
-ACCURACY_M_PER_HDOP = 5.0
-AWAY_FIXES = 3  # in a row so far away: the place was wrong, or the speed lies (simulators, a receiver that says 0.0)
+# A place that goes on and on while the speed says rest: the speed lies (simulators, a receiver that always says 0.0).
+GOING_S = 10.0
+GOING_M = 25.0
+GOING_MPS = 2.0
+GOING_FIXES = 3
 DISTRUST_S = 60.0
+# Far away for several fixes: the place was taken while the receiver was still making up its mind.
+FAR_M_MIN = 50.0
+FAR_M_PER_ACCURACY_M = 8.0
+ACCURACY_M_PER_HDOP = 5.0
+FAR_FIXES = 3
+RECENT_MAX = 128  # ten seconds at ten a second
 GAP_S_MAX = 5.0  # nobody saw what the vehicle did meanwhile
 
 
@@ -48,7 +56,8 @@ class Hold:
         self._noise_mps = NOISE_MPS_FIRST
         self._crept_m = (0.0, 0.0)  # east, north, fading
         self._went_m = (0.0, 0.0)  # since the place was taken, as far as it is more than noise; not fading
-        self._away = 0
+        self._far = self._going = 0
+        self._recent: deque[tuple[float, Fix]] = deque(maxlen=RECENT_MAX)
         self._distrusted_until_s = 0.0
         self._last_s: float | None = None
 
@@ -57,7 +66,8 @@ class Hold:
         self._place = None
         self._is_held = False
         self._crept_m = self._went_m = (0.0, 0.0)
-        self._away = 0
+        self._far = self._going = 0
+        self._recent.clear()
 
     def take(self, fix: Fix, now_s: float, *, is_emergency: bool = False) -> Fix:
         """`fix` itself; or, while the vehicle stands, with the held place and no speed.
@@ -108,12 +118,17 @@ class Hold:
             self._went_m = self._went_m[0] + step[0], self._went_m[1] + step[1]
 
     def _look_at_the_place(self, place: Fix, fix: Fix, now_s: float) -> None:
-        """A receiver far from the held place for some time contradicts its own speed: then the place is believed."""
-        is_away = nearby_m(place.lat, place.lon, fix.lat, fix.lon) > _away_m(fix)
-        self._away = self._away + 1 if is_away else 0
-        if self._away >= AWAY_FIXES:
-            self.release()
+        """A receiver far from the held place contradicts its own speed: then the place is believed."""
+        while self._recent and now_s - self._recent[0][0] > GOING_S:
+            self._recent.popleft()
+        is_going = bool(self._recent) and _is_going(self._recent[0][1], *self._recent[-1], fix, now_s)
+        self._going = self._going + 1 if is_going else 0
+        self._far = self._far + 1 if _apart_m(place, fix) > _far_m(fix) else 0
+        self._recent.append((now_s, fix))
+        if self._going >= GOING_FIXES:
             self._distrusted_until_s = now_s + DISTRUST_S
+        if self._going >= GOING_FIXES or self._far >= FAR_FIXES:
+            self.release()
 
     def _learn(self, speed_mps: float, passed_s: float) -> None:
         self._noise_mps += (speed_mps - self._noise_mps) * min(1.0, passed_s / NOISE_LEARNED_S)
@@ -135,8 +150,17 @@ def _step(by_m: float, heading_deg: float | None, so_far_m: tuple[float, float])
     return (0.0, by_m) if length == 0 else (by_m * so_far_m[0] / length, by_m * so_far_m[1] / length)
 
 
-def _away_m(fix: Fix) -> float:
+def _is_going(long_ago: Fix, before_s: float, before: Fix, fix: Fix, now_s: float) -> bool:
+    """It went far of late and still goes: not a slow wander, and not one jump behind a house."""
+    return _apart_m(long_ago, fix) > GOING_M and _apart_m(before, fix) >= GOING_MPS * (now_s - before_s)
+
+
+def _far_m(fix: Fix) -> float:
     accuracy_m = fix.accuracy_m
     if accuracy_m is None:
         accuracy_m = (fix.hdop or 1.0) * ACCURACY_M_PER_HDOP
-    return max(AWAY_M_MIN, AWAY_M_PER_ACCURACY_M * accuracy_m)
+    return max(FAR_M_MIN, FAR_M_PER_ACCURACY_M * accuracy_m)
+
+
+def _apart_m(one: Fix, other: Fix) -> float:
+    return nearby_m(one.lat, one.lon, other.lat, other.lon)
