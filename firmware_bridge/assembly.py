@@ -18,7 +18,9 @@ from wire.fix import Fix, FixQuality
 
 _HALF_DAY = timedelta(hours=12)
 _DAY_MS = 24 * 3600 * 1000
-_LATE_MS_MAX = 1000  # a speed that came too late for its own moment may serve one this much later
+# A speed serves positions without one: the other nine of its second, and the next moment if it came too late for its own.
+_SERVES_MS = 999
+_LATE_SERVES_MS = 1000
 _GOODNESS_MS_MAX = 10_000  # receivers that save on their line say GSA every fifth second
 
 # Whose position and numbers win where several say the same; all have passed the same judgement.
@@ -44,7 +46,7 @@ class Assembly:
         self._is_told = False  # this moment's Fix has left, or there was none in it
         self._told: Fix | None = None
         self._told_before_ms: int | None = None  # a straggler must not tell the moment before again
-        self._late: tuple[int, Motion] | None = None  # when it was meant for, and what it said
+        self._lately: tuple[int, int, Motion] | None = None  # when it was meant for, how long it serves, what it said
         self._cycles: deque[frozenset[str]] = deque(maxlen=2)
         self._dated: datetime | None = None
         self._goodness = _Goodness()
@@ -63,8 +65,8 @@ class Assembly:
             self._time_ms = said.time_ms
         self._keep(said)
         self._goodness.end_round()
+        self._use_later(said)
         if self._is_told:
-            self._use_later(said)
             return fixes
         return fixes + self._tell_if_complete()
 
@@ -89,17 +91,19 @@ class Assembly:
             self._parts[said.kind] = said
 
     def _use_later(self, said: Said) -> None:
-        """`said` came after its Fix had left: its date and its speed still serve the next one."""
-        if self._told is None or self._time_ms is None:
+        """`said` serves the next moments too: its speed where they say none, its date if it came after its Fix."""
+        if self._time_ms is None:
             return
-        if isinstance(said, Position | Day) and said.day is not None:
-            self._dated = _midnight(said.day) + timedelta(milliseconds=self._time_ms)
         if isinstance(said, Position | Motion) and said.speed_mps is not None:
-            self._late = self._time_ms, Motion(speed_mps=said.speed_mps, heading_deg=said.heading_deg)
+            serves_ms = _LATE_SERVES_MS if self._is_told else _SERVES_MS
+            self._lately = self._time_ms, serves_ms, Motion(speed_mps=said.speed_mps, heading_deg=said.heading_deg)
+        if self._told is not None and isinstance(said, Position | Day) and said.day is not None:
+            self._dated = _midnight(said.day) + timedelta(milliseconds=self._time_ms)
 
     def _close(self) -> list[Fix]:
         fixes = self._tell()
-        if self._parts:
+        # A date by itself is no moment: some receivers send ZDA with a time of its own, seconds off.
+        if any(not isinstance(part, Day) for part in self._parts.values()):
             self._cycles.append(frozenset(self._parts))
             self._told_before_ms = self._time_ms
         self._parts = {}
@@ -124,10 +128,10 @@ class Assembly:
         return [self._told]
 
     def _late_motion(self) -> Motion | None:
-        if self._late is None or self._time_ms is None:
+        if self._lately is None or self._time_ms is None:
             return None
-        meant_for_ms, motion = self._late
-        return motion if 0 <= self._time_ms - meant_for_ms <= _LATE_MS_MAX else None
+        meant_for_ms, serves_ms, motion = self._lately
+        return motion if 0 <= self._time_ms - meant_for_ms <= serves_ms else None
 
 
 class _Goodness:
