@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_bridge.hold import GOING_FIXES, DISTRUST_S, GAP_S_MAX, Hold
+from firmware_bridge.hold import DISTRUST_S, GAP_S_MAX, GOING_FIXES, Hold
 from wire.distance import moved, nearby_m
 from wire.fix import Fix
 
