@@ -54,6 +54,8 @@ bench-map: setup
 FUZZ_S ?= 600
 fuzz: $(VENV)/.installed
 	@mkdir -p var/fuzz/found
+	@$(BIN)/python -c "import atheris" 2>/dev/null || \
+	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r fuzz/requirements.lock
 	nice -n 19 env PYTHONPATH=. $(BIN)/python fuzz/receiver.py -max_total_time=$(FUZZ_S) -max_len=2000 \
 	    -artifact_prefix=var/fuzz/found/
 
@@ -85,8 +87,10 @@ $(UI_OUT): $(UI_IN)
 
 # Needs uv (`pip install uv`); everybody else needs only pip.
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-annotate \
-	    --no-header --output-file requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --extra terminal --extra hub --extra fleet --extra dev \
+	    --generate-hashes --no-annotate --no-header --output-file requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --extra fuzz --generate-hashes --no-annotate --no-header \
+	    --output-file fuzz/requirements.lock pyproject.toml
 
 clean:
 	rm -rf var $(VENV) node_modules hub/web/static/dist edge/screen/static/dist .mypy_cache .ruff_cache .pytest_cache

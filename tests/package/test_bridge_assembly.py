@@ -219,11 +219,11 @@ def test_a_new_round_replaces_the_one_before_even_by_less() -> None:
 def test_how_good_a_position_was_is_forgotten_in_ten_seconds_and_with_the_position() -> None:
     assembly = taught(rmc(0), gsa(3), gst(0))
     assert [fix.dimensions for fix in assembly.take(rmc(12)) + assembly.take(rmc(13))] == [3, None]
-    for lost in ([void("RMC", 14)], [void("RMC", 14), void("RMC", 15)]):
+    for lost in ([void("RMC", 3)], [void("RMC", 3), void("RMC", 4)]):
         assembly = taught(rmc(0), gsa(3), gst(0))
         for said in lost:
             assembly.take(said)
-        [fix] = assembly.take(rmc(16))
+        [fix] = assembly.take(rmc(5))
         assert (fix.dimensions, fix.accuracy_m) == (None, None)
 
 
@@ -232,6 +232,8 @@ def test_gsa_serves_over_midnight() -> None:
     assembly.take(rmc(86_399)), assembly.take(gsa(3)), assembly.take(gst(86_399))
     [fix] = assembly.take(rmc(0.5))
     assert (fix.dimensions, fix.accuracy_m) == (3, 4.0)
+    [fix] = assembly.take(rmc(300))
+    assert (fix.dimensions, fix.accuracy_m) == (None, None)
 
 
 def test_quality_is_ggas_word_and_else_a_letters_and_else_autonomous() -> None:
@@ -250,7 +252,8 @@ def test_quality_is_ggas_word_and_else_a_letters_and_else_autonomous() -> None:
 def test_one_sentence_that_calls_it_an_estimate_makes_the_fix_one() -> None:
     for estimated in ("RMC", "GGA"):
         assembly = Assembly()
-        for said in (rmc(3, quality=FixQuality.AUTONOMOUS), gga(3)):
+        sure = msgspec.structs.replace(gga(3), quality=FixQuality.AUTONOMOUS)
+        for said in (rmc(3, quality=FixQuality.AUTONOMOUS), sure):
             told = said if said.kind != estimated else msgspec.structs.replace(said, quality=FixQuality.ESTIMATED)
             assembly.take(told)
         [fix] = assembly.finish()
@@ -271,6 +274,9 @@ def test_one_speed_serves_the_nine_other_positions_of_its_second_and_no_more() -
     assembly = taught(gga(0))
     assembly.take(gga(3)), assembly.take(rmc(3))
     assert [assembly.take(gga(3 + tenth / 10))[-1].speed_mps for tenth in range(1, 10)] == [6.0] * 9
+    timely = taught(rmc(0))
+    fixes = timely.take(rmc(3)) + [fix for tenth in range(1, 10) for fix in timely.take(gga(3 + tenth / 10))]
+    assert [fix.speed_mps for fix in fixes + timely.finish()] == [6.0] * 10
     slow = taught(rmc(0), gga(0))
     slow.take(rmc(3)), slow.take(gga(3)), slow.take(gga(4))
     [alone] = slow.take(gga(5))[:1]

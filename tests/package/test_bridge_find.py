@@ -13,9 +13,9 @@ from pathlib import Path
 import pynmea2
 import pytest
 
-from firmware_bridge.find import AUTO, SPEEDS, Finder, Verdict, candidates, judged
+from firmware_bridge.find import AUTO, REFUSED_S, SPEEDS, Finder, Verdict, candidates, judged
 from firmware_bridge.framing import Framer
-from firmware_bridge.port import open_port
+from firmware_bridge.port import Port, open_port
 from firmware_bridge.readings import Condition, FixRead, PortState
 from firmware_bridge.replay import PseudoTerminal
 from firmware_bridge.serial_port import Receiver, ReceiverSettings
@@ -148,6 +148,28 @@ def test_what_worked_is_tried_first_after_a_restart(tmp_path: Path) -> None:
         assert again is not None
         again.opened.close()
         assert tried == [(plugged.path, 115200)]
+
+
+def test_what_is_no_receiver_is_left_alone_for_a_minute_or_until_it_is_plugged_in_anew() -> None:
+    now_s, tried = 100.0, 0
+
+    def counted(port: str, baud: int) -> Port:
+        nonlocal tried
+        tried += 1
+        return open_port(port, baud)
+
+    def clock() -> float:
+        return now_s + time.monotonic()
+
+    with device(sounder) as other:
+        looker = Finder(AUTO, 9600, counted, candidates=lambda: [other.path], mono_s=clock)
+        assert looker.find(threading.Event()) is looker.find(threading.Event()) is None
+        assert tried == 1 and Verdict.OTHER.value in looker.why
+        now_s += REFUSED_S + 1
+        assert looker.find(threading.Event()) is None
+        assert tried == 2
+    named = Finder(other.path, 0, open_port)  # whoever names a port is never told to wait
+    assert named.find(threading.Event()) is None and "no such port" in named.why
 
 
 @pytest.mark.parametrize("wrong", [b"", b"{", b'{"port": 1, "baud": 2}', b"\xff\xfe"])

@@ -129,7 +129,14 @@ def test_a_noisy_receiver_still_lets_a_car_go_with_its_first_meter_per_second() 
     for seed in range(50):
         hold, receiver = Hold(), Urban(seed, speed_mps=0.3)
         through(hold, [receiver.sees(0, 0, 0, 0) for _ in range(600)], -599.0)
-        assert not hold.take(fix(1.0, 0.5, 0.0, 90.0), 1.0).is_held
+        assert hold.take(fix(0.05), 0.05).is_held
+        assert not hold.take(fix(1.0, 0.05, 0.0, 90.0), 0.1).is_held
+
+
+def test_ten_times_a_second_one_fix_that_moves_is_enough() -> None:
+    hold = Hold()
+    through(hold, [fix(0.02)] * 100, every_s=0.1)
+    assert not hold.take(fix(0.5, 0.03, 0.0, 0.0), 10.0).is_held
 
 
 @given(st.integers(0, 2**32), st.integers(1, 300))
