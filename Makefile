@@ -9,7 +9,7 @@ UI_IN   := package.json package-lock.json build.mjs tsconfig.json \
            $(shell find hub/web/src edge/screen/src -type f 2>/dev/null)
 WORKERS ?= 2
 
-.PHONY: help demo test check quick format setup packages test-packages ui lock clean bench-map bench-captures story
+.PHONY: fuzz help demo test check quick format setup packages test-packages ui lock clean bench-map bench-captures story
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make check        format, lint, types, import contracts and the quick tests"
 	@echo "make story        the demo's scripted first call, against a running demo or one of its own"
 	@echo "make bench-map    milliseconds from a receiver's last byte to a console, 20 units at 1 Hz"
+	@echo "make fuzz         bytes by the million into the receiver's reader, guided by coverage (FUZZ_S=600 seconds)"
 	@echo "make format       let the formatter have its way"
 	@echo "make lock         renew requirements.lock from pyproject.toml"
 	@echo "make clean        remove what was built and the demonstration fleet"
@@ -49,6 +50,15 @@ format: $(VENV)/.installed
 bench-map: setup
 	$(BIN)/python -m bench.fix_to_map
 
+# Instrumented Python is slow: at nice 19 it takes nothing from whoever works here. What it finds lies in var/fuzz.
+FUZZ_S ?= 600
+fuzz: $(VENV)/.installed
+	@mkdir -p var/fuzz/found
+	@$(BIN)/python -c "import atheris" 2>/dev/null || \
+	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r fuzz/requirements.lock
+	nice -n 19 env PYTHONPATH=. $(BIN)/python fuzz/receiver.py -max_total_time=$(FUZZ_S) -max_len=2000 \
+	    -artifact_prefix=var/fuzz/found/
+
 setup: packages $(VENV)/.installed ui
 
 packages:
@@ -77,8 +87,10 @@ $(UI_OUT): $(UI_IN)
 
 # Needs uv (`pip install uv`); everybody else needs only pip.
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-annotate \
-	    --no-header --output-file requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --extra terminal --extra hub --extra fleet --extra dev \
+	    --generate-hashes --no-annotate --no-header --output-file requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --extra fuzz --generate-hashes --no-annotate --no-header \
+	    --output-file fuzz/requirements.lock pyproject.toml
 
 clean:
 	rm -rf var $(VENV) node_modules hub/web/static/dist edge/screen/static/dist .mypy_cache .ruff_cache .pytest_cache

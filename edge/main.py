@@ -7,7 +7,7 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Event, Thread
@@ -27,12 +27,14 @@ from edge.identity import Identity
 from edge.link import Link, TlsFiles
 from edge.outbox import LEDGER, TRAIL, Signer
 from edge.policy import Cadence
-from edge.settings import ReceiverSettings, Settings, SettingsError
+from edge.settings import ReceiverSettings, Settings, SettingsError, Source
 from edge.store import Store
-from edge.tracker import DESK, GpsState, Tracker
+from edge.tracker import DESK, NOT_FITTED, GpsState, Tracker
 from edge.trail import TrailKeeper
 from edge.uplink import LiveSlot, Uplink
 from firmware_bridge import serial_port
+from firmware_bridge.reader import Counts
+from firmware_bridge.readings import Reading
 from serving.server import http_server
 from wire.codec import Malformed
 from wire.state import TerminalSettings
@@ -40,6 +42,7 @@ from wire.topics import Section
 
 LEDGER_FILE = "ledger.db"
 TRAIL_FILE = "trail.db"
+FOUND_FILE = "receiver.json"  # where the receiver was the last time; losing it costs some seconds of looking
 SCREEN_THREADS = 4  # one page, its refreshes, and a second window; nobody else can reach it
 BEAT_S = 5.0
 JOIN_S = 1.0  # three pipes may be in the middle of something; all of them together stay below three seconds
@@ -252,13 +255,14 @@ def _start(parts: list[_Part], home: Path, chosen: Settings, who: Identity, stor
     _add(parts, "live", live.run, live.stop)
     _add(parts, "uplink", up.run, up.stop)
     _add(parts, "downlink", down.run, down.stop)
-    gps_state = _start_tracker(parts, chosen.receiver, stores, signer, now, live, up)
+    gps_state = _start_tracker(parts, home, chosen.receiver, stores, signer, now, live, up)
     _add(parts, "link", broker.run, broker.stop)
     _start_screen(parts, chosen, home, who, stores, signer, now, up, gps_state)
 
 
 def _start_tracker(
     parts: list[_Part],
+    home: Path,
     receiver: ReceiverSettings | None,
     stores: _Stores,
     signer: Signer,
@@ -270,12 +274,31 @@ def _start_tracker(
         return lambda: DESK
     if receiver is None:
         live.offer(None, now.mono_s())  # the hub shall know that it will not hear where this unit is
-        return lambda: GpsState(word="no receiver")
+        return lambda: NOT_FITTED
     stop = Event()
-    tracker = Tracker(now, TrailKeeper(stores.trail, signer, now), live.offer, up.wake)
-    port = serial_port.Receiver(serial_port.ReceiverSettings(port=receiver.port, baud=receiver.baud))
-    _add(parts, "tracker", lambda: tracker.run(port.readings(stop)), stop.set)
+    readings, counts = _source(receiver, home)
+    tracker = Tracker(now, TrailKeeper(stores.trail, signer, now), live.offer, up.wake, counts=counts)
+    _add(parts, "tracker", lambda: tracker.run(readings(stop)), stop.set)
     return tracker.state
+
+
+def _source(
+    receiver: ReceiverSettings, home: Path
+) -> tuple[Callable[[Event], Iterator[Reading]], Callable[[], Counts | None]]:
+    """Where positions come from, and what counts its sentences."""
+    if receiver.source is Source.GPSD:
+        raise SettingsError(
+            f'{home / settings.SETTINGS_FILE} asks for gpsd, which is not there yet: say source = "serial".'
+        )
+    port = serial_port.Receiver(
+        serial_port.ReceiverSettings(
+            port=receiver.port,
+            baud=receiver.speed,
+            estimates=receiver.estimates,
+            memory=home / FOUND_FILE,
+        )
+    )
+    return port.readings, port.counts
 
 
 def _start_screen(

@@ -5,12 +5,15 @@ Parsed whole at the start; a key that is not known is refused, because a misspel
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
 SETTINGS_FILE = "terminal.toml"
+BAUD_MAX = 4_000_000  # Linux knows no faster name
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -18,17 +21,38 @@ class SettingsError(Exception):
     """The terminal cannot start as it is set up. One sentence that says what to do."""
 
 
-class ReceiverSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The satellite receiver: `port` best as /dev/serial/by-id/…"""
+class Source(StrEnum):
+    """Who reads the receiver: this program from its serial port, or gpsd, which then has the port."""
 
-    port: str
-    baud: int = 9600
+    SERIAL = "serial"
+    GPSD = "gpsd"
+
+
+class ReceiverSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The satellite receiver. `port` "auto" looks for it, `baud` "auto" or 0 finds its speed.
+
+    `estimates`: positions that the receiver itself calls estimated (dead reckoning in a tunnel) are told, and marked.
+    """
+
+    source: Source = Source.SERIAL
+    port: str = "auto"
+    baud: int | Literal["auto"] = 0
+    estimates: bool = False
+    gpsd_host: str = "127.0.0.1"
+    gpsd_port: int = 2947
 
     def __post_init__(self) -> None:
         if not self.port:
-            raise ValueError("receiver.port is empty")
-        if self.baud < 300:
-            raise ValueError(f"receiver.baud {self.baud} is not a speed of a serial port")
+            raise ValueError('receiver.port is empty; say "auto" or name it')
+        if self.baud != "auto" and self.baud != 0 and not 300 <= self.baud <= BAUD_MAX:
+            raise ValueError(f'receiver.baud {self.baud} is not a speed of a serial port; say "auto" to have it found')
+        if not 1 <= self.gpsd_port <= 65535:
+            raise ValueError(f"receiver.gpsd_port {self.gpsd_port} is not between 1 and 65535")
+
+    @property
+    def speed(self) -> int:
+        """`baud` as a number; 0 when it is to be found."""
+        return 0 if self.baud == "auto" else self.baud
 
 
 class ScreenSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,18 +8,20 @@ second or a bad speed comes back as text.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
+from math import hypot
 
 import pynmea2
 from msgspec import Struct
 
 from firmware_bridge.framing import LINE_BYTES_MAX
-from wire.fix import SPEED_MPS_MAX
+from wire.fix import SPEED_MPS_MAX, FixQuality
 
 MPS_PER_KNOT = 1852 / 3600
 MPS_PER_KMH = 1 / 3.6
 HDOP_MAX = 100.0  # receivers send 99.9 or 99.99 for "no idea"; more is not a dilution
+ACCURACY_M_MAX = 10_000.0  # a receiver that sends more means that it has no idea
 
 
 class Rejected(ValueError):
@@ -31,7 +33,7 @@ class Rejected(ValueError):
 
 
 class Position(Struct, frozen=True, kw_only=True):
-    """RMC, GGA, GNS or GLL (`kind`) with a position that the receiver stands by.
+    """RMC, GGA, GNS or GLL (`kind`) with a position that the receiver stands by, or an estimate if one was asked for.
 
     `time_ms` counts from midnight UTC and reaches past 86,400,000 in a leap second.
     """
@@ -45,10 +47,11 @@ class Position(Struct, frozen=True, kw_only=True):
     heading_deg: float | None = None
     hdop: float | None = None
     satellites: int | None = None
+    quality: FixQuality | None = None
 
 
 class NoPosition(Struct, frozen=True, kw_only=True):
-    """RMC, GGA, GNS or GLL in which the receiver says that it has none, or only an estimate."""
+    """RMC, GGA, GNS or GLL in which the receiver says that it has none, or only an estimate that nobody asked for."""
 
     kind: str
     time_ms: int | None
@@ -71,11 +74,34 @@ class Day(Struct, frozen=True, kw_only=True):
     day: date
 
 
-Said = Position | NoPosition | Motion | Day
+class Geometry(Struct, frozen=True, kw_only=True):
+    """GSA: in how many dimensions one constellation's satellites fix a position (None: they do not), and how well.
+
+    It has no time of its own, and most receivers send it after the position.
+    """
+
+    kind: str = "GSA"
+    time_ms: None = None
+    dimensions: int | None
+    hdop: float | None
 
 
-def said(sentence: str) -> Said | None:
-    """What `sentence` (from `$` on) says; None when it is none of our business; Rejected when it is wrong."""
+class Accuracy(Struct, frozen=True, kw_only=True):
+    """GST: the receiver's own estimate of its error, as the radius that holds the true place two times in three."""
+
+    kind: str = "GST"
+    time_ms: int | None
+    accuracy_m: float
+
+
+Said = Position | NoPosition | Motion | Day | Geometry | Accuracy
+
+
+def said(sentence: str, *, estimates: bool = False) -> Said | None:
+    """What `sentence` (from `$` on) says; None when it is none of our business; Rejected when it is wrong.
+
+    With `estimates` a position by dead reckoning counts as one, and its quality says what it is.
+    """
     if len(sentence) > LINE_BYTES_MAX:
         raise Rejected("too_long")
     body, star, checksum = sentence[1:].partition("*")
@@ -87,7 +113,7 @@ def said(sentence: str) -> Said | None:
     read = _READERS.get(kind)
     if read is None or body[0] == "P":  # not one we use, or a maker's own, whatever it looks like
         return None
-    return read(_fields(kind, body))
+    return read(_fields(kind, body), estimates)
 
 
 def _checksum(body: str) -> int:
@@ -116,20 +142,40 @@ _NAMES = {
         "GLL,": pynmea2.GLL,
         "VTG,": pynmea2.VTG,
         "ZDA,": pynmea2.ZDA,
+        "GSA,": pynmea2.GSA,
+        "GST,": pynmea2.GST,
     }.items()
 }
 
 
 # The letters by which a receiver stands by its position: autonomous, differential, float and fixed RTK, precise.
-# Not among them: E(stimated), M(anual), S(imulator), N(ot valid). NMEA before 2.3 has no letter, so empty is fine.
-_TRUSTED_MODES = frozenset({"", "A", "D", "F", "R", "P"})
-_TRUSTED_QUALITIES = frozenset({"1", "2", "3", "4", "5", "9"})  # 9: differential, as NovAtel says it
-_NO_QUALITIES = frozenset({"", "0", "6", "7", "8"})  # none, estimated, manual, simulator
+# Not among them: M(anual), S(imulator), N(ot valid). NMEA before 2.3 has no letter, so empty is fine.
+_QUALITY_BY_MODE: dict[str, FixQuality | None] = {
+    "": None,
+    "A": FixQuality.AUTONOMOUS,
+    "P": FixQuality.AUTONOMOUS,
+    "D": FixQuality.DIFFERENTIAL,
+    "F": FixQuality.RTK,
+    "R": FixQuality.RTK,
+    "E": FixQuality.ESTIMATED,
+}
+_QUALITY_BY_DIGIT = {
+    "1": FixQuality.AUTONOMOUS,
+    "2": FixQuality.DIFFERENTIAL,
+    "3": FixQuality.AUTONOMOUS,  # the military code: another signal, no correction
+    "4": FixQuality.RTK,
+    "5": FixQuality.RTK,
+    "6": FixQuality.ESTIMATED,
+    "9": FixQuality.DIFFERENTIAL,  # as NovAtel says it
+}
+_NO_QUALITIES = frozenset({"", "0", "7", "8"})  # none, manual, simulator
+_BEST_MODES = "RFDPAE"
 
 
-def _rmc(fields: Mapping[str, str]) -> Position | NoPosition:
+def _rmc(fields: Mapping[str, str], estimates: bool) -> Position | NoPosition:
     at_ms = _time_ms(fields)
-    if not _is_valid(fields, "status", "mode_indicator") or _has_no_coordinates(fields):
+    mode = fields.get("mode_indicator", "")
+    if not _is_valid(fields, "status", mode, estimates) or _has_no_coordinates(fields):
         return NoPosition(kind="RMC", time_ms=at_ms)
     lat, lon = _coordinates(fields)
     return Position(
@@ -140,15 +186,17 @@ def _rmc(fields: Mapping[str, str]) -> Position | NoPosition:
         day=_rmc_day(fields.get("datestamp", "")),
         speed_mps=_speed_mps(fields.get("spd_over_grnd", ""), MPS_PER_KNOT),
         heading_deg=_heading_deg(fields.get("true_course", "")),
+        quality=_QUALITY_BY_MODE[mode],
     )
 
 
-def _gga(fields: Mapping[str, str]) -> Position | NoPosition:
+def _gga(fields: Mapping[str, str], estimates: bool) -> Position | NoPosition:
     at_ms = _time_ms(fields)
-    quality = fields.get("gps_qual", "")
-    if quality in _NO_QUALITIES or _has_no_coordinates(fields):
+    digit = fields.get("gps_qual", "")
+    quality = _QUALITY_BY_DIGIT.get(digit)
+    if digit in _NO_QUALITIES or not _is_wanted(quality, estimates) or _has_no_coordinates(fields):
         return NoPosition(kind="GGA", time_ms=at_ms)
-    if quality not in _TRUSTED_QUALITIES:
+    if quality is None:
         raise Rejected("quality")
     lat, lon = _coordinates(fields)
     return Position(
@@ -158,14 +206,16 @@ def _gga(fields: Mapping[str, str]) -> Position | NoPosition:
         lon=lon,
         hdop=_hdop(fields.get("horizontal_dil", "")),
         satellites=_satellites(fields.get("num_sats", "")),
+        quality=quality,
     )
 
 
-def _gns(fields: Mapping[str, str]) -> Position | NoPosition:
+def _gns(fields: Mapping[str, str], estimates: bool) -> Position | NoPosition:
     """GNS has a mode letter for each constellation; one that stands by the position is enough."""
     at_ms = _time_ms(fields)
-    modes = set(fields.get("mode_indicator", ""))
-    if not modes & _TRUSTED_MODES or _has_no_coordinates(fields):
+    mode = next((letter for letter in _BEST_MODES if letter in fields.get("mode_indicator", "")), None)
+    quality = None if mode is None else _QUALITY_BY_MODE[mode]
+    if mode is None or not _is_wanted(quality, estimates) or _has_no_coordinates(fields):
         return NoPosition(kind="GNS", time_ms=at_ms)
     lat, lon = _coordinates(fields)
     return Position(
@@ -175,19 +225,22 @@ def _gns(fields: Mapping[str, str]) -> Position | NoPosition:
         lon=lon,
         hdop=_hdop(fields.get("hdop", "")),
         satellites=_satellites(fields.get("num_sats", "")),
+        quality=quality,
     )
 
 
-def _gll(fields: Mapping[str, str]) -> Position | NoPosition:
+def _gll(fields: Mapping[str, str], estimates: bool) -> Position | NoPosition:
     at_ms = _time_ms(fields)
-    if not _is_valid(fields, "status", "faa_mode") or _has_no_coordinates(fields):
+    mode = fields.get("faa_mode", "")
+    if not _is_valid(fields, "status", mode, estimates) or _has_no_coordinates(fields):
         return NoPosition(kind="GLL", time_ms=at_ms)
     lat, lon = _coordinates(fields)
-    return Position(kind="GLL", time_ms=at_ms, lat=lat, lon=lon)
+    return Position(kind="GLL", time_ms=at_ms, lat=lat, lon=lon, quality=_QUALITY_BY_MODE[mode])
 
 
-def _vtg(fields: Mapping[str, str]) -> Motion | None:
-    if fields.get("faa_mode", "") not in _TRUSTED_MODES:
+def _vtg(fields: Mapping[str, str], estimates: bool) -> Motion | None:
+    mode = fields.get("faa_mode", "")
+    if mode not in _QUALITY_BY_MODE or not _is_wanted(_QUALITY_BY_MODE[mode], estimates):
         return None
     if fields.get("true_track_sym") != "T":  # NMEA before 2.3 had four fields without letters
         return None
@@ -198,7 +251,7 @@ def _vtg(fields: Mapping[str, str]) -> Motion | None:
     )
 
 
-def _zda(fields: Mapping[str, str]) -> Day | None:
+def _zda(fields: Mapping[str, str], estimates: bool) -> Day | None:
     at_ms = _time_ms(fields)
     year, month, day = (fields.get(name, "") for name in ("year", "month", "day"))
     if at_ms is None or not (year and month and day):
@@ -206,12 +259,47 @@ def _zda(fields: Mapping[str, str]) -> Day | None:
     return Day(time_ms=at_ms, day=_date(year, month, day))
 
 
+_DIMENSIONS = {"": None, "1": None, "2": 2, "3": 3}
+
+
+def _gsa(fields: Mapping[str, str], estimates: bool) -> Geometry:
+    dimensions = fields.get("mode_fix_type", "")
+    if dimensions not in _DIMENSIONS:
+        raise Rejected("dimensions")
+    return Geometry(dimensions=_DIMENSIONS[dimensions], hdop=_hdop(fields.get("hdop", "")))
+
+
+def _gst(fields: Mapping[str, str], estimates: bool) -> Accuracy | None:
+    """GST; None where the receiver has no idea."""
+    at_ms = _time_ms(fields)
+    north, east = fields.get("std_dev_latitude", ""), fields.get("std_dev_longitude", "")
+    if not (north and east):
+        return None
+    accuracy_m = hypot(_number(north, "accuracy"), _number(east, "accuracy"))  # the "drms" of geodesy
+    return Accuracy(time_ms=at_ms, accuracy_m=accuracy_m) if accuracy_m < ACCURACY_M_MAX else None
+
+
 # By the three letters after the talker and their comma, so that "GPRMCX" is not an RMC.
-_READERS = {"RMC,": _rmc, "GGA,": _gga, "GNS,": _gns, "GLL,": _gll, "VTG,": _vtg, "ZDA,": _zda}
+_READERS: dict[str, Callable[[Mapping[str, str], bool], Said | None]] = {
+    "RMC,": _rmc,
+    "GGA,": _gga,
+    "GNS,": _gns,
+    "GLL,": _gll,
+    "VTG,": _vtg,
+    "ZDA,": _zda,
+    "GSA,": _gsa,
+    "GST,": _gst,
+}
 
 
-def _is_valid(fields: Mapping[str, str], status_name: str, mode_name: str) -> bool:
-    return fields.get(status_name) == "A" and fields.get(mode_name, "") in _TRUSTED_MODES
+def _is_valid(fields: Mapping[str, str], status_name: str, mode: str, estimates: bool) -> bool:
+    if fields.get(status_name) != "A" or mode not in _QUALITY_BY_MODE:
+        return False
+    return _is_wanted(_QUALITY_BY_MODE[mode], estimates)
+
+
+def _is_wanted(quality: FixQuality | None, estimates: bool) -> bool:
+    return estimates or quality is not FixQuality.ESTIMATED
 
 
 def _has_no_coordinates(fields: Mapping[str, str]) -> bool:
@@ -261,6 +349,7 @@ def _time_ms(fields: Mapping[str, str]) -> int | None:
 
 
 _DAY = re.compile(r"\d{6}", re.ASCII)
+_DIGITS = re.compile(r"\d{1,4}", re.ASCII)  # int() also takes 2_026 and +2026
 
 
 def _rmc_day(text: str) -> date | None:
@@ -277,7 +366,12 @@ def _rmc_day(text: str) -> date | None:
         return None
 
 
+_YEARS = range(1980, 2200)  # the last day of the year 9999 has no midnight after it
+
+
 def _date(year: str, month: str, day: str) -> date:
+    if not all(map(_DIGITS.fullmatch, (year, month, day))) or int(year) not in _YEARS:
+        raise Rejected("date")
     try:
         return date(int(year), int(month), int(day))
     except ValueError:

@@ -23,9 +23,10 @@ class Counts(Struct, frozen=True, kw_only=True):
 
 
 class Reader:
-    """One receiver's stream, from its first byte to its last."""
+    """One receiver's stream, from its first byte to its last. `estimates`: dead reckoning too, told as such."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, estimates: bool = False) -> None:
+        self._estimates = estimates
         self._framer = Framer()
         self._assembly = Assembly()
         self._accepted = 0
@@ -64,7 +65,7 @@ class Reader:
 
     def _judge(self, sentence: str) -> list[Fix]:
         try:
-            told = said(sentence)
+            told = said(sentence, estimates=self._estimates)
         except Rejected as rejected:
             self._rejected[rejected.reason] += 1
             return []

@@ -24,11 +24,16 @@ class Condition(Enum):
 
 
 class PortState(Struct, frozen=True, kw_only=True):
-    """The port's condition changed. `why` is for a person, and empty where the condition says it all."""
+    """The port's condition changed. `why` is for a person, and empty where the condition says it all.
+
+    `port` and `baud` are those in use, empty and 0 while there is none, and for a source that has no such thing.
+    """
 
     condition: Condition
     at_mono_s: float
     why: str = ""
+    port: str = ""
+    baud: int = 0
 
 
 class FixRead(Struct, frozen=True, kw_only=True):

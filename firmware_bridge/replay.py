@@ -17,7 +17,7 @@ from threading import Event
 
 from msgspec import Struct
 
-from firmware_bridge.nmea import Motion, Rejected, said
+from firmware_bridge.nmea import Accuracy, Geometry, Motion, Rejected, said
 
 BYTES_PER_S = 960  # 9600 baud, the pace of a capture that says no time
 MOMENT_S_DEFAULT = 1.0  # between moments whose times do not follow each other: midnight, a cut, the start of a loop
@@ -62,7 +62,7 @@ def _time_ms(line: bytes) -> int | None:
         told = said(line.strip().decode("ascii", "replace"))
     except Rejected:
         return None
-    return None if told is None or isinstance(told, Motion) else told.time_ms
+    return None if told is None or isinstance(told, Motion | Geometry | Accuracy) else told.time_ms
 
 
 def _gap_s(before_ms: int | None, after_ms: int | None) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from flask import Blueprint, Response, current_app, jsonify, make_response, redirect, render_template, request, url_for
 from sqlite_utils import Database
 
@@ -9,6 +10,7 @@ from edge import assignments, desk, outbox, shift, vault
 from edge.errors import Refused
 from edge.screen import guard
 from edge.screen.picture import Cab, Picture, Pressed, people
+from edge.tracker import GpsState
 from edge.vault import Locked, Why
 from wire.facts import AuditFact
 from wire.ids import name
@@ -282,11 +284,17 @@ def _state(p: Picture) -> dict[str, object]:
             "satellites": p.gps_state.satellites,
             "words": None if p.gps is None else p.gps.head,
         },
+        "health": {"receiver": _receiver_health(p.gps_state)},
         "notes": [
             {"id": entry.note_id.hex(), "encounter": entry.encounter.hex(), "state": str(entry.state)}
             for entry in p.entries
         ],
     }
+
+
+def _receiver_health(state: GpsState) -> dict[str, object] | None:
+    """What a fleet tech wants to know of the receiver; None at a desk, which has none."""
+    return None if state.word == "none" else msgspec.structs.asdict(state)
 
 
 def _to_main() -> Response:

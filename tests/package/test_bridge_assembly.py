@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, date, datetime
 
 import msgspec
+import pytest
 
 from firmware_bridge.assembly import Assembly
-from firmware_bridge.nmea import Day, Motion, NoPosition, Position, Said
-from wire.fix import Fix
+from firmware_bridge.nmea import Accuracy, Day, Geometry, Motion, NoPosition, Position, Said
+from wire.fix import Fix, FixQuality
 
 DAY = date(2026, 3, 14)
 
@@ -170,3 +172,130 @@ def test_a_date_that_comes_too_late_for_its_moment_serves_the_next() -> None:
     assert assembly.take(Day(time_ms=3000, day=DAY)) == []
     [dated] = assembly.take(gga(4))
     assert (undated.at, dated.at) == (None, at(4))
+
+
+def gsa(dimensions: int | None, hdop: float | None = 1.4) -> Geometry:
+    return Geometry(dimensions=dimensions, hdop=hdop)
+
+
+def gst(second: float, accuracy_m: float = 4.0) -> Accuracy:
+    return Accuracy(time_ms=int(second * 1000), accuracy_m=accuracy_m)
+
+
+def test_how_good_a_position_is_comes_from_the_moment_before_and_is_never_waited_for() -> None:
+    assembly = Assembly()
+    for second in (1, 2):
+        for said in (rmc(second), gga(second), gsa(3), gst(second)):
+            assembly.take(said)
+    assembly.take(rmc(3))
+    [fix] = assembly.take(gga(3))
+    assert (fix.dimensions, fix.accuracy_m) == (3, 4.0)
+
+
+def test_what_came_before_the_position_in_its_own_moment_counts_at_once() -> None:
+    assembly = taught(rmc(0), gga(0))
+    for said in (gsa(2), gst(3, 9.5), rmc(3)):
+        assembly.take(said)
+    [fix] = assembly.take(gga(3))
+    assert (fix.dimensions, fix.accuracy_m) == (2, 9.5)
+
+
+def test_the_best_constellation_says_how_many_dimensions_there_are() -> None:
+    for round_ in ([gsa(3), gsa(None, None)], [gsa(None, None), gsa(3)], [gsa(2), gsa(3), gsa(2)]):
+        assembly = taught(rmc(0))
+        for said in round_:
+            assembly.take(said)
+        [fix] = assembly.take(rmc(3))
+        assert (fix.dimensions, fix.hdop) == (3, 1.4)
+
+
+def test_a_new_round_replaces_the_one_before_even_by_less() -> None:
+    assembly = taught(rmc(0), gsa(3))
+    assembly.take(rmc(3)), assembly.take(gsa(2, 7.0))
+    [fix] = assembly.take(rmc(4))
+    assert (fix.dimensions, fix.hdop) == (2, 7.0)
+
+
+def test_how_good_a_position_was_is_forgotten_in_ten_seconds_and_with_the_position() -> None:
+    assembly = taught(rmc(0), gsa(3), gst(0))
+    assert [fix.dimensions for fix in assembly.take(rmc(12)) + assembly.take(rmc(13))] == [3, None]
+    for lost in ([void("RMC", 3)], [void("RMC", 3), void("RMC", 4)]):
+        assembly = taught(rmc(0), gsa(3), gst(0))
+        for said in lost:
+            assembly.take(said)
+        [fix] = assembly.take(rmc(5))
+        assert (fix.dimensions, fix.accuracy_m) == (None, None)
+
+
+def test_gsa_serves_over_midnight() -> None:
+    assembly = taught(rmc(0))
+    assembly.take(rmc(86_399)), assembly.take(gsa(3)), assembly.take(gst(86_399))
+    [fix] = assembly.take(rmc(0.5))
+    assert (fix.dimensions, fix.accuracy_m) == (3, 4.0)
+    [fix] = assembly.take(rmc(300))
+    assert (fix.dimensions, fix.accuracy_m) == (None, None)
+
+
+def test_quality_is_ggas_word_and_else_a_letters_and_else_autonomous() -> None:
+    for said, quality in (
+        ([rmc(3, quality=FixQuality.AUTONOMOUS), msgspec.structs.replace(gga(3), quality=FixQuality.RTK)], "rtk"),
+        ([rmc(3, quality=FixQuality.DIFFERENTIAL)], "differential"),
+        ([rmc(3)], "autonomous"),
+    ):
+        assembly = Assembly()
+        for one in said:
+            assembly.take(one)
+        [fix] = assembly.finish()
+        assert fix.quality == quality
+
+
+def test_one_sentence_that_calls_it_an_estimate_makes_the_fix_one() -> None:
+    for estimated in ("RMC", "GGA"):
+        assembly = Assembly()
+        sure = msgspec.structs.replace(gga(3), quality=FixQuality.AUTONOMOUS)
+        for said in (rmc(3, quality=FixQuality.AUTONOMOUS), sure):
+            told = said if said.kind != estimated else msgspec.structs.replace(said, quality=FixQuality.ESTIMATED)
+            assembly.take(told)
+        [fix] = assembly.finish()
+        assert fix.quality == "estimated"
+
+
+def test_a_date_with_a_time_of_its_own_does_not_part_a_moment() -> None:
+    assembly = Assembly()
+    for second in range(1, 5):
+        assembly.take(gga(second)), assembly.take(rmc(second))
+        assembly.take(Day(time_ms=(second + 2) * 1000, day=DAY))
+    assert assembly.take(gga(5)) == []
+    [fix] = assembly.take(rmc(5))
+    assert whole(fix) and fix.at == at(5)
+
+
+def test_one_speed_serves_the_nine_other_positions_of_its_second_and_no_more() -> None:
+    assembly = taught(gga(0))
+    assembly.take(gga(3)), assembly.take(rmc(3))
+    assert [assembly.take(gga(3 + tenth / 10))[-1].speed_mps for tenth in range(1, 10)] == [6.0] * 9
+    timely = taught(rmc(0))
+    fixes = timely.take(rmc(3)) + [fix for tenth in range(1, 10) for fix in timely.take(gga(3 + tenth / 10))]
+    assert [fix.speed_mps for fix in fixes + timely.finish()] == [6.0] * 10
+    slow = taught(rmc(0), gga(0))
+    slow.take(rmc(3)), slow.take(gga(3)), slow.take(gga(4))
+    [alone] = slow.take(gga(5))[:1]
+    assert alone.speed_mps is None  # a second later a vehicle may go twice as fast
+
+
+@pytest.mark.parametrize("rate_hz", [1, 2, 5, 10])
+def test_every_moment_is_one_fix_at_any_rate_and_in_any_order(rate_hz: int) -> None:
+    chance = random.Random(rate_hz)
+    order = [lambda s: rmc(s), lambda s: gga(s), lambda s: gsa(3), lambda s: gst(s),
+        lambda s: Motion(speed_mps=6.0, heading_deg=90.0), lambda s: Day(time_ms=int(s * 1000), day=DAY),
+        lambda s: Position(kind="GLL", time_ms=int(s * 1000), lat=40.0, lon=-83.0)]  # fmt: skip
+    for _ in range(20):
+        chance.shuffle(order)
+        assembly, fixes = Assembly(), []
+        moments = [n / rate_hz for n in range(1, 4 * rate_hz + 1)]
+        for second in moments:
+            for make in order:
+                fixes += assembly.take(make(second))
+        fixes += assembly.finish()
+        assert [fix.at for fix in fixes] == [at(round(second, 3)) for second in moments]
+        assert all(whole(fix) and fix.dimensions == 3 for fix in fixes[1:])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice, pairwise
@@ -228,3 +230,57 @@ def test_a_terminal_knows_whether_it_is_read(terminal: PseudoTerminal) -> None:
     assert terminal.has_reader()
     held.close()
     assert not terminal.has_reader()
+
+
+def test_a_flood_of_garbage_is_survived_within_bounds_and_said() -> None:
+    chance = random.Random(1)
+    flood = [chance.randbytes(4096).replace(b"$", b"#") for _ in range(400)]  # four seconds at 921,600 baud and more
+    receiver, _ = scripted(*flood)
+    tracemalloc.start()
+    states = [reading for reading in until_lost(receiver) if isinstance(reading, PortState)]
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [state.condition for state in states] == [Condition.OPENED, Condition.SILENT, Condition.LOST]
+    assert "wrong speed" in states[1].why
+    assert most_bytes < 1_000_000
+    counts = receiver.counts()
+    assert counts is not None and counts.noise_bytes > 1_000_000
+
+
+def test_silence_of_a_port_and_of_the_sky_have_words_of_their_own() -> None:
+    receiver, _ = scripted(*[b""] * 15)
+    assert "no byte comes" in [r.why for r in until_lost(receiver) if isinstance(r, PortState)][1]
+    receiver, _ = scripted(*[piece for n in range(40) for piece in (rmc(n, status="V"), b"")])
+    assert "no sky yet" in [r.why for r in until_lost(receiver) if isinstance(r, PortState)][1]
+
+
+def test_a_receiver_frozen_at_one_moment_is_one_fix_and_then_none() -> None:
+    receiver, _ = scripted(*[piece for _ in range(15) for piece in (rmc(1), b"")])
+    assert conditions(until_lost(receiver)) == ["opened", "fix", "no_fix", "lost"]
+
+
+def test_a_real_port_in_flood_keeps_giving_fixes_and_ends_when_asked(terminal: PseudoTerminal) -> None:
+    stop = threading.Event()
+    noise = random.Random(2).randbytes(2000)
+
+    def flood() -> None:
+        second = 0
+        while not stop.is_set():
+            second += 1
+            terminal.write(noise + rmc(second % 60) + noise, stop)
+
+    readings = Receiver(ReceiverSettings(port=terminal.path)).readings(stop)
+    assert conditions(list(islice(readings, 1))) == ["opened"]
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    fixes = [reading for reading in islice(readings, 50) if isinstance(reading, FixRead)]
+    stop.set()
+    flooding.join(5)
+    list(readings)
+    assert len(fixes) == 50
+
+
+def test_a_port_is_told_with_each_change_of_its_condition() -> None:
+    receiver, _ = scripted(rmc(1), *[b""] * 15)
+    states = [reading for reading in until_lost(receiver) if isinstance(reading, PortState)]
+    assert {(state.port, state.baud) for state in states} == {("fake", 9600)}

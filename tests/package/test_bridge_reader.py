@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
 import pynmea2
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_bridge.framing import Framer
+from firmware_bridge.find import SPEEDS
+from firmware_bridge.framing import LINE_BYTES_MAX, Framer
 from firmware_bridge.reader import Reader
 from wire.fix import Fix
 
@@ -95,3 +99,61 @@ def test_every_sentence_is_counted_once() -> None:
     _, counts = all_of(stream)
     assert (counts.accepted, counts.empty, counts.noise_bytes) == (2, 2, 2)
     assert counts.rejected == {"checksum": 1, "cut": 1, "no_checksum": 1}
+
+
+ANY_SENTENCE = st.builds(
+    lambda talker, kind, fields: checksummed(f"{talker}{kind}," + ",".join(fields)),
+    st.sampled_from(["GP", "GN", "GL", "BD", "IN"]),
+    st.sampled_from(["RMC", "GGA", "GSA", "GST", "VTG", "GLL", "GNS", "ZDA", "TXT"]),
+    st.lists(
+        st.one_of(
+            st.sampled_from(
+                ["", "A", "V", "E", "N", "S", "W", "T", "K", "M", "1", "2", "3", "6", "0", "99.9", "140326"]
+            ),
+            st.sampled_from(
+                ["3957.6700", "08259.9280", "0000.0000", "00000.0000", "120000.00", "235960", "9999", "31"]
+            ),
+            st.text(st.characters(codec="ascii", min_codepoint=32, exclude_characters="$*,"), max_size=12),
+        ),
+        max_size=20,
+    ),
+)
+
+
+@given(st.lists(st.one_of(ANY_SENTENCE, STREAM.map(b"".join), st.binary(max_size=300)), max_size=20), st.booleans())
+@settings(deadline=None)
+def test_every_byte_sequence_is_fixes_nothing_or_a_counted_rejection(pieces: list[bytes], estimates: bool) -> None:
+    reader = Reader(estimates=estimates)
+    fixes = [fix for piece in pieces for fix in reader.feed(piece)] + reader.finish()
+    stream = b"".join(pieces)
+    candidates = Framer().feed(stream)
+    counts = reader.counts
+    framed = counts.rejected.get("cut", 0) + counts.rejected.get("too_long", 0)
+    assert counts.accepted + counts.empty + sum(counts.rejected.values()) - framed == len(candidates)
+    assert len(fixes) <= counts.accepted
+    assert estimates or all(fix.quality != "estimated" for fix in fixes)
+    assert not any(fix.lat == fix.lon == 0 for fix in fixes)
+
+
+@pytest.mark.parametrize("baud", SPEEDS)
+def test_after_a_second_of_garbage_the_first_whole_sentence_is_read(baud: int) -> None:
+    chance = random.Random(baud)
+    for _ in range(5):
+        reader = Reader()
+        reader.feed(rmc(1) + gga(1))
+        before = reader.right_sentences
+        for _ in range(0, baud // 10, 512):
+            reader.feed(chance.randbytes(512))
+            assert len(reader._framer._held) <= LINE_BYTES_MAX
+        noisy = reader.right_sentences
+        reader.feed(rmc(2))
+        assert (before, reader.right_sentences) == (2, noisy + 1)
+
+
+def test_dead_reckoning_is_told_when_asked_for_and_marked() -> None:
+    estimate = checksummed("GPRMC,120003.00,A,3957.6700,N,08259.9280,W,12.5,87.4,140326,,,E")
+    guess = checksummed("GPGGA,120003.00,3957.6700,N,08259.9280,W,6,00,99.9,230.0,M,-33.0,M,,")
+    assert all_of(estimate + guess)[0] == []
+    asked = Reader(estimates=True)
+    [fix] = asked.feed(estimate + guess) + asked.finish()
+    assert (fix.quality, fix.satellites) == ("estimated", 0)

@@ -8,7 +8,8 @@ import pynmea2
 import pytest
 
 from firmware_bridge.framing import LINE_BYTES_MAX, Dropped, Framer
-from firmware_bridge.nmea import Day, Motion, NoPosition, Position, Rejected, said
+from firmware_bridge.nmea import Accuracy, Day, Geometry, Motion, NoPosition, Position, Rejected, said
+from wire.fix import FixQuality
 
 
 def checksummed(body: str) -> str:
@@ -200,3 +201,69 @@ def test_every_length_of_sentence_has_its_checksum() -> None:
     for length in range(LINE_BYTES_MAX - len("$GPTXT,*HH") + 1):
         assert said(checksummed("GPTXT," + ("Ab,9!" * 50)[:length])) is None
     assert reason(checksummed("GPTXT," + "A" * LINE_BYTES_MAX)) == "too_long"
+
+
+@pytest.mark.parametrize(
+    "mode, quality",
+    [("", None), ("A", "autonomous"), ("P", "autonomous"), ("D", "differential"), ("F", "rtk"), ("R", "rtk")],
+)
+def test_a_letter_says_on_what_a_position_rests(mode: str, quality: str | None) -> None:
+    told = said(rmc(mode=mode))
+    assert isinstance(told, Position) and told.quality == quality
+
+
+@pytest.mark.parametrize(
+    "digit, quality",
+    [
+        ("1", "autonomous"),
+        ("2", "differential"),
+        ("3", "autonomous"),
+        ("4", "rtk"),
+        ("5", "rtk"),
+        ("9", "differential"),
+    ],
+)
+def test_a_digit_says_on_what_a_position_rests(digit: str, quality: str) -> None:
+    told = said(gga(quality=digit))
+    assert isinstance(told, Position) and told.quality == quality
+    assert reason(gga(quality="A")) == "quality"
+
+
+def test_an_estimate_is_a_position_only_when_asked_for_and_then_says_so() -> None:
+    gns = checksummed("GNGNS,120000.00,3957.6700,N,08259.9280,W,EN,09,0.9,230.0,-33.0,,")
+    gll = checksummed("GPGLL,3957.6700,N,08259.9280,W,120000.00,A,E")
+    for sentence in (rmc(mode="E"), gga(quality="6"), gns, gll):
+        assert isinstance(said(sentence), NoPosition)
+        asked = said(sentence, estimates=True)
+        assert isinstance(asked, Position) and asked.quality is FixQuality.ESTIMATED
+    vtg = checksummed("GPVTG,360.0,T,,M,,N,36.0,K,E")
+    assert said(vtg) is None
+    assert said(vtg, estimates=True) == Motion(speed_mps=10.0, heading_deg=0.0)
+
+
+@pytest.mark.parametrize("mode", ["M", "S", "N", "?"])
+def test_what_a_simulator_or_a_hand_made_up_is_no_position_even_when_estimates_are_asked_for(mode: str) -> None:
+    assert isinstance(said(rmc(mode=mode), estimates=True), NoPosition)
+    assert isinstance(said(gga(quality="8"), estimates=True), NoPosition)
+    assert isinstance(said(rmc(status="V", mode="E"), estimates=True), NoPosition)  # an estimate gone stale
+
+
+def test_the_best_constellation_says_on_what_a_gns_position_rests() -> None:
+    told = said(checksummed("GNGNS,120000.00,3957.6700,N,08259.9280,W,ADEN,09,0.9,230.0,-33.0,,"))
+    assert isinstance(told, Position) and told.quality is FixQuality.DIFFERENTIAL
+
+
+def test_gsa_says_in_how_many_dimensions_and_gst_how_far_off() -> None:
+    assert said(checksummed("GPGSA,A,3,30,28,09,11,17,,,,,,,,8.2,5.1,6.4")) == Geometry(dimensions=3, hdop=5.1)
+    assert said(checksummed("GNGSA,A,2,30,28,09,,,,,,,,,,8.2,5.1,6.4,1")) == Geometry(dimensions=2, hdop=5.1)
+    assert said(checksummed("GPGSA,A,1,,,,,,,,,,,,,,,")) == Geometry(dimensions=None, hdop=None)
+    assert reason(checksummed("GPGSA,A,4,,,,,,,,,,,,,,,")) == "dimensions"
+    assert said(checksummed("GNGST,120000.00,46,,,,3.0,4.0,5.3")) == Accuracy(time_ms=43_200_000, accuracy_m=5.0)
+    assert said(checksummed("GPGST,120000.00,,,,,,,")) is None
+    assert said(checksummed("GPGST,120000.00,,,,,99999,99999,99999")) is None
+    assert reason(checksummed("GPGST,120000.00,,,,,x,4.0,5.3")) == "accuracy"
+
+
+@pytest.mark.parametrize("year", ["9999", "1979", "2200", "2_26", "+2026", "0001"])
+def test_a_year_that_no_receiver_lives_in_is_rejected(year: str) -> None:
+    assert reason(checksummed(f"GPZDA,235959.00,31,12,{year},00,00")) == "date"

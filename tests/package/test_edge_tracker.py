@@ -21,6 +21,7 @@ from edge.store import Store
 from edge.tracker import Tracker
 from edge.trail import TrailKeeper
 from edge.uplink import LiveSlot
+from firmware_bridge.reader import Counts
 from firmware_bridge.readings import Condition, FixRead, PortState, Reading
 from wire.fix import Fix
 from wire.live import Live, open_live
@@ -278,3 +279,61 @@ def test_the_age_counts_from_the_last_byte_read(air: Air) -> None:
     air.slot.offer(Fix(lat=1.0, lon=2.0), time.monotonic() - 3.0)
     air.slot.open(True)
     assert 3000 <= air.next().age_ms < 3000 + SOON_S * 1000
+
+
+def test_the_trail_keeps_one_fix_a_second_and_the_live_slot_is_offered_all(receiver: Receiver) -> None:
+    receiver.says(*(fix(100 + n / 10, 39.96 + n / 10_000) for n in range(100)))
+    assert len(receiver.offered) == 100
+    points = [point for trail in receiver.trails() for point in trail.points]
+    assert [point.mono_ms for point in points] == [100_000 + 1000 * n for n in range(10)]
+
+
+def still(second: float, lat: float) -> FixRead:
+    return FixRead(fix=Fix(lat=lat, lon=-83.0, speed_mps=0.02, satellites=9), read_mono_s=second)
+
+
+def test_a_vehicle_that_stands_is_told_and_kept_where_it_came_to_stand(receiver: Receiver) -> None:
+    receiver.says(*(still(100 + n, 39.96 + n / 100_000) for n in range(10)))
+    assert {(fix.lat, fix.speed_mps, fix.is_held) for fix, _ in receiver.offered if fix} == {(39.96, 0.0, True)}
+    assert {round(point.lat, 5) for trail in receiver.trails() for point in trail.points} == {39.96}
+    assert receiver.tracker.state().is_held
+
+
+def test_in_an_emergency_a_vehicle_that_stands_is_told_where_the_receiver_says(tmp_path: Path) -> None:
+    time_, is_emergency = Time(), False
+    store = Store(tmp_path / "trail.db", schema.TRAIL)
+    offered: list[Fix | None] = []
+    tracker = Tracker(
+        time_.clock,
+        TrailKeeper(store, SIGNER, time_.clock),
+        lambda fix, read_s: offered.append(fix),
+        lambda: None,
+        is_emergency=lambda: is_emergency,
+    )
+    tracker.run([still(100, 39.96), still(101, 39.9601)])
+    is_emergency = True
+    tracker.run([still(102, 39.9602)])
+    store.close()
+    assert [(fix.lat, fix.is_held) for fix in offered if fix] == [(39.96, True), (39.96, True), (39.9602, False)]
+
+
+def test_the_screen_is_told_which_port_it_is_and_what_is_wrong(tmp_path: Path) -> None:
+    counts = Counts(accepted=5, empty=2, rejected={"checksum": 1}, noise_bytes=7)
+    time_ = Time()
+    store = Store(tmp_path / "trail.db", schema.TRAIL)
+    keeper = TrailKeeper(store, SIGNER, time_.clock)
+    tracker = Tracker(time_.clock, keeper, lambda fix, read_s: None, lambda: None, counts=lambda: counts)
+    assert tracker.state().why == "looking for a receiver"
+    tracker.run([PortState(condition=Condition.OPENED, at_mono_s=100, port="/dev/ttyACM0", baud=38400), fix(101)])
+    state = tracker.state()
+    assert (state.word, state.why, state.port, state.baud, state.quality) == (
+        "fix",
+        "",
+        "/dev/ttyACM0",
+        38400,
+        "autonomous",
+    )
+    assert (state.accepted, state.empty, state.rejected, state.noise_bytes) == (5, 2, {"checksum": 1}, 7)
+    tracker.run([PortState(condition=Condition.LOST, at_mono_s=102, why="no cable", port="/dev/ttyACM0", baud=38400)])
+    assert (tracker.state().word, tracker.state().why) == ("no receiver", "no cable")
+    store.close()
