@@ -20,6 +20,7 @@ from msgspec import Struct
 from sqlite_utils import Database
 
 from edge import clock, desk, downlink, held, identity, schema, settings, store, uplink, vault
+from edge.cab import Cab
 from edge.clock import Clock
 from edge.downlink import Desk, Downlink
 from edge.errors import Refused
@@ -27,12 +28,15 @@ from edge.identity import Identity
 from edge.link import Link, TlsFiles
 from edge.outbox import LEDGER, TRAIL, Signer
 from edge.policy import Cadence
+from edge.screen.zone import Zone
 from edge.settings import ReceiverSettings, Settings, SettingsError
 from edge.store import Store
 from edge.tracker import DESK, GpsState, Tracker
 from edge.trail import TrailKeeper
 from edge.uplink import LiveSlot, Uplink
-from firmware_bridge import serial_port
+from firmware_bridge import pins, serial_port
+from firmware_bridge.pins import Board, PinsState
+from firmware_bridge.signals import EmergencyLamp, LinkLamp
 from serving.server import http_server
 from wire.codec import Malformed
 from wire.state import TerminalSettings
@@ -191,11 +195,14 @@ def _run(home: Path, ended: _Ended) -> None:
         raise SettingsError(
             f"{home / settings.SETTINGS_FILE} names a receiver, and a desk has none: remove [receiver]."
         )
+    if who.kind == "desk" and chosen.pins is not None:
+        raise SettingsError(f"{home / settings.SETTINGS_FILE} names pins, and a desk has none: remove [pins].")
     store.lock_home(home)
+    board = None if chosen.pins is None else pins.open_board(chosen.pins, home)  # before there are threads
     stores = _open_stores(home, who, ended)
     parts: list[_Part] = []
     try:
-        _start(parts, home, chosen, who, stores, ended)
+        _start(parts, home, chosen, who, stores, board, ended)
         _watch(parts, stores, ended)
     finally:
         ended.event.set()
@@ -212,7 +219,15 @@ def _open_stores(home: Path, who: Identity, ended: _Ended) -> _Stores:
     return _Stores(ledger, trail)
 
 
-def _start(parts: list[_Part], home: Path, chosen: Settings, who: Identity, stores: _Stores, ended: _Ended) -> None:
+def _start(
+    parts: list[_Part],
+    home: Path,
+    chosen: Settings,
+    who: Identity,
+    stores: _Stores,
+    board: Board | None,
+    ended: _Ended,
+) -> None:
     """Everything in the order in which it is needed; `parts` grows by what runs, so that a failure stops just that."""
     now = Clock(clock.boot_id())
     signer = Signer(who.device, who.key)
@@ -253,8 +268,10 @@ def _start(parts: list[_Part], home: Path, chosen: Settings, who: Identity, stor
     _add(parts, "uplink", up.run, up.stop)
     _add(parts, "downlink", down.run, down.stop)
     gps_state = _start_tracker(parts, chosen.receiver, stores, signer, now, live, up)
+    zone = Zone(now.mono_s)
+    pins_state = _start_cab(parts, board, up, gps_state, zone, ended)
     _add(parts, "link", broker.run, broker.stop)
-    _start_screen(parts, chosen, home, who, stores, signer, now, up, gps_state)
+    _start_screen(parts, chosen, home, who, stores, signer, now, up, gps_state, pins_state, zone)
 
 
 def _start_tracker(
@@ -278,6 +295,31 @@ def _start_tracker(
     return tracker.state
 
 
+def _start_cab(
+    parts: list[_Part],
+    board: Board | None,
+    up: Uplink,
+    gps_state: Callable[[], GpsState],
+    zone: Zone,
+    ended: _Ended,
+) -> Callable[[], PinsState]:
+    if board is None:
+        return pins.no_pins
+    cab = Cab(
+        board,
+        press=lambda source, at_mono_s: log.error("emergency_goes_nowhere", source=source),
+        phase=lambda: EmergencyLamp.NONE,
+        link=lambda: LinkLamp(up.hears_us()),
+        gps=lambda: gps_state().word,
+        ignition=lambda is_on: None if is_on else zone.lock(),
+        docked=lambda is_docked: None if is_docked else zone.lock(),
+        power_failing=lambda: ended.because("the vehicle's power is failing"),
+    )
+    _add(parts, "cab", cab.run, cab.stop)
+    _add(parts, "cab-tell", cab.tell, cab.stop_telling)
+    return cab.state
+
+
 def _start_screen(
     parts: list[_Part],
     chosen: Settings,
@@ -288,6 +330,8 @@ def _start_screen(
     now: Clock,
     up: Uplink,
     gps_state: Callable[[], GpsState],
+    pins_state: Callable[[], PinsState],
+    zone: Zone,
 ) -> None:
     # Flask costs 0.3 s and 30 MB: the receiver is being read by now.
     from edge.screen import guard
@@ -303,6 +347,8 @@ def _start_screen(
             link_state=up.state,
             gps_state=gps_state,
             wake=up.wake,
+            pins_state=pins_state,
+            zone=zone,
         )
     )
     host, port = chosen.screen.host, chosen.screen.port

@@ -39,7 +39,8 @@ def create_screen(parts: ScreenParts) -> Flask:
         dispositions={code: label for code, (label, _) in DISPOSITIONS.items()},
         labels=LABEL,
         session=guard.session,
-        theme=lambda: theme(parts.identity.device),
+        theme=lambda: theme(parts.identity.device) or _line_theme(parts),
+        line_theme=lambda: "" if theme(parts.identity.device) else _line_theme(parts),
     )
     cab = Cab(parts)
     guard.install(app, parts.identity.device)
@@ -53,9 +54,15 @@ def create_screen(parts: ScreenParts) -> Flask:
 
 
 def theme(device: str) -> str:
-    """The remembered theme of this terminal's browser: "day", "night", or "" to follow the system."""
+    """The theme that somebody tapped in this terminal's browser: "day", "night", or "" when nobody did."""
     word = request.cookies.get(f"tandem_theme_{device}", "")
     return word if word in ("day", "night") else ""
+
+
+def _line_theme(parts: ScreenParts) -> str:
+    """What the vehicle's headlights say: "day", "night", or "" where no line says, and the system is followed."""
+    headlights = parts.pins_state().headlights
+    return "" if headlights is None else "night" if headlights else "day"
 
 
 def _install_errors(app: Flask) -> None:
