@@ -26,6 +26,7 @@ MEND_S = 5.0  # how soon a pin that another program gave back is ours again
 WATCHED_S = 1.0  # a sampling thread that has not been seen this long watches nothing
 LATCH_S = 1.0  # a press blinks this long at least, whatever was acknowledged before it
 POWER_DIP_S = 1.0  # a starter motor pulls the supply down for less; the screen saves what is being written meanwhile
+BETWEEN_S = 0.7  # of silence after an alert: two that touched would be a third one
 ALERTS_MAX = 8  # more than there are kinds of alert; one that waits already is not asked again
 TOLD_MAX = 64  # a crew does not turn the key that often while somebody is held up
 
@@ -202,7 +203,7 @@ class Cab:
         return now
 
     def _sound(self, now_s: float) -> None:
-        if self._sounding is not None and now_s - self._sounding[1] >= signals.length_s(self._sounding[0]):
+        if self._sounding is not None and now_s - self._sounding[1] >= signals.length_s(self._sounding[0]) + BETWEEN_S:
             self._sounding = None
             self._board.set(Name.BUZZER, 0.0)
         if self._sounding is None and self._alerts:
