@@ -214,7 +214,7 @@ def _tried(board: Board, name: Name, wait_s: float) -> tuple[bool, str]:
         return False, (
             "says yes although nobody does anything: a wire that is off, a contact that stays closed, or the wrong `active`"
         )
-    click.echo(f"{name}: {DO[name]}. (now: {'yes' if first else 'no'}, {wait_s:.0f} s)", err=True)
+    click.echo(f"{name}: {DO[name]}. (now: {'yes' if first else 'no'}, {wait_s:g} s)", err=True)
     if name is Name.DURESS:
         return _held(board, wait_s)
     contact = button.contact_at_start(first, time.monotonic())
@@ -228,7 +228,7 @@ def _tried(board: Board, name: Name, wait_s: float) -> tuple[bool, str]:
             return True, f"changed to {'yes' if contact.is_closed else 'no'}"
     return (
         False,
-        f"stayed {'yes' if first else 'no'} for {wait_s:.0f} s: look at the wire, the level shifter, the GPIO number",
+        f"stayed {'yes' if first else 'no'} for {wait_s:g} s: look at the wire, the level shifter, the GPIO number",
     )
 
 
@@ -253,7 +253,7 @@ def _held(board: Board, wait_s: float) -> tuple[bool, str]:
         return False, "stays closed after it was let go: it would raise one emergency and no second one"
     if longest_s > 0:
         return False, f"was closed for {longest_s:.1f} s at most: hold it longer, or its contact is worn"
-    return False, f"was never closed in {wait_s:.0f} s: look at the wire and the GPIO number"
+    return False, f"was never closed in {wait_s:g} s: look at the wire and the GPIO number"
 
 
 def _sample(board: Board, name: Name) -> bool | None:

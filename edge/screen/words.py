@@ -107,14 +107,14 @@ def pins(state: PinsState) -> Words | None:
             return Words(
                 shape="button-off",
                 head="Emergency button does not work",
-                detail="use the radio, tell the fleet tech",
+                detail="use the screen or the radio, tell the fleet tech",
                 mood="bad",
             )
         case Duress.STUCK:
             return Words(
                 shape="button-off",
                 head="Emergency button is stuck",
-                detail="it cannot call again: use the radio, tell the fleet tech",
+                detail="use the screen or the radio, tell the fleet tech",
                 mood="bad",
             )
         case Duress.SIMULATED:
