@@ -265,7 +265,7 @@ def test_only_a_real_watched_open_button_is_said_to_work(condition: Condition, i
 
 def test_a_simulated_button_is_pressed_from_outside_for_as_long_as_was_said(tmp_path: Path) -> None:
     board = Board(msgspec.toml.decode(WIRED, type=PinsSettings), pins.simulated_factory(), lambda: Outside(tmp_path))
-    assert board.read(0.0) == dict.fromkeys(INPUTS, False), "at rest, however it is wired"
+    assert board.read(0.0) == dict.fromkeys(INPUTS, False)
     simulated.send(tmp_path, Act(name="duress", is_active=True, for_s=2.0))
     simulated.send(tmp_path, Act(name="ignition", is_active=True))
     simulated.send(tmp_path, Act(name="lamp_gps", is_active=True))
@@ -278,6 +278,13 @@ def test_a_simulated_button_is_pressed_from_outside_for_as_long_as_was_said(tmp_
     with pytest.raises(NobodyThere):
         simulated.send(tmp_path, Act(name="duress", is_active=True))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_simulated_button_is_at_rest_however_it_is_wired(tmp_path: Path) -> None:
+    toml = b'factory = "mock"\nduress = { gpio = 17, active = "high", pull = "up" }'
+    board = pins.open_board(msgspec.toml.decode(toml, type=PinsSettings), tmp_path)
+    assert board.read(0.0) == {Name.DURESS: False}
+    board.close()
 
 
 def test_only_one_program_simulates_the_pins_of_a_home(tmp_path: Path) -> None:
