@@ -18,6 +18,7 @@ from firmware_bridge import button, pins, signals
 from firmware_bridge.button import Button, Contact, Told
 from firmware_bridge.pins import INPUTS, Board, Condition, Name, PinsState, PinState
 from firmware_bridge.signals import Alert, EmergencyLamp, Light, LinkLamp
+from wire.state import Assignment
 
 SOURCE = "button"
 TICK_S = 0.02  # five samples in the time a contact takes to settle twice; a person does not feel it
@@ -28,6 +29,7 @@ LATCH_S = 1.0  # a press blinks this long at least, whatever was acknowledged be
 POWER_DIP_S = 1.0  # a starter motor pulls the supply down for less; the screen saves what is being written meanwhile
 BETWEEN_S = 0.7  # of silence after an alert: two that touched would be a third one
 ALERTS_MAX = 8  # more than there are kinds of alert; one that waits already is not asked again
+UNSAVED_S = 30.0  # said this often while it lasts: an autosave fails every two seconds
 TOLD_MAX = 64  # a crew does not turn the key that often while somebody is held up
 
 SETTLE_S = {  # how long a line must say so
@@ -40,11 +42,25 @@ SETTLE_S = {  # how long a line must say so
 log = structlog.get_logger()
 
 
+def alert_between(before: tuple[Assignment, ...], after: tuple[Assignment, ...]) -> Alert | None:
+    """What a crew must hear when their assignments become `after`; None when nothing changed that they act on."""
+    known, told = {one.id: one for one in before}, {one.id: one for one in after}
+    if told.keys() - known.keys():
+        return Alert.ASSIGNMENT
+    is_other = known.keys() != told.keys() or any(_deeds(known[one]) != _deeds(told[one]) for one in told)
+    return Alert.CHANGE if is_other else None
+
+
+def _deeds(one: Assignment) -> tuple[object, ...]:
+    """Where to go, how fast, and what to beware of. Who else comes is read on the way."""
+    return one.type, one.priority, one.lat, one.lon, one.place, one.problem, one.gate, frozenset(one.cautions)
+
+
 class Cab:
     """What is wired in one vehicle, at work. `press`, `power_failing`, `phase`, `link` and `gps` are called by the sampling
     thread and must answer from memory; `ignition` and `docked` may take their time.
 
-    `ignition` and `docked` are told changes only; `power_failing` is told once, after the supply was gone for a second.
+    `assignments`: those the crew has been told of before. `ignition` and `docked` are told changes only; `power_failing` is told once, after the supply was gone for a second.
     """
 
     def __init__(
@@ -58,6 +74,7 @@ class Cab:
         ignition: Callable[[bool], None],
         docked: Callable[[bool], None],
         power_failing: Callable[[], None],
+        assignments: tuple[Assignment, ...] = (),
         mono_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._board = board
@@ -74,6 +91,8 @@ class Cab:
         self._lamps = _Lamps()
         self._alerts: deque[Alert] = deque(maxlen=ALERTS_MAX)
         self._sounding: tuple[Alert, float] | None = None
+        self._assignments = assignments
+        self._unsaved_s: float | None = None
         self._failing_s: float | None = None
         self._has_failed = False
         self._told: Queue[tuple[Name, bool] | None] = Queue(TOLD_MAX)
@@ -106,8 +125,20 @@ class Cab:
 
     def alert(self, what: Alert) -> None:
         """Sound `what`, after what sounds now. Any thread; never waits."""
+        if what is Alert.UNSAVED:
+            now_s = self._mono_s()
+            if self._unsaved_s is not None and now_s - self._unsaved_s < UNSAVED_S:
+                return
+            self._unsaved_s = now_s
         if what not in self._alerts:
             self._alerts.append(what)
+
+    def assigned(self, assignments: tuple[Assignment, ...]) -> None:
+        """The unit's assignments as the hub says them now. One thread; never waits."""
+        what = alert_between(self._assignments, assignments)
+        self._assignments = assignments
+        if what is not None:
+            self.alert(what)
 
     def state(self) -> PinsState:
         """For the screen. Any thread."""

@@ -35,11 +35,11 @@ from edge.tracker import DESK, GpsState, Tracker
 from edge.trail import TrailKeeper
 from edge.uplink import LiveSlot, Uplink
 from firmware_bridge import pins, serial_port
-from firmware_bridge.pins import Board, PinsState
-from firmware_bridge.signals import EmergencyLamp, LinkLamp
+from firmware_bridge.pins import Board
+from firmware_bridge.signals import Alert, EmergencyLamp, LinkLamp
 from serving.server import http_server
 from wire.codec import Malformed
-from wire.state import TerminalSettings
+from wire.state import Assignments, TerminalSettings
 from wire.topics import Section
 
 LEDGER_FILE = "ledger.db"
@@ -259,6 +259,7 @@ def _start(
         wake=up.wake,
         refused=up.refused,
         desk=_desk(who),
+        assigned=lambda said: None if cab is None else cab.assigned(said.assignments),
     )
     said = stores.ledger.do(lambda db: held.content(db, who.kem, Section.SETTINGS, TerminalSettings))
     if said is not None:
@@ -266,12 +267,13 @@ def _start(
 
     _add(parts, "live", live.run, live.stop)
     _add(parts, "uplink", up.run, up.stop)
-    _add(parts, "downlink", down.run, down.stop)
     gps_state = _start_tracker(parts, chosen.receiver, stores, signer, now, live, up)
     zone = Zone(now.mono_s)
-    pins_state = _start_cab(parts, board, up, gps_state, zone, ended)
+    known = stores.ledger.do(lambda db: held.content(db, who.kem, Section.ASSIGNMENTS, Assignments))
+    cab = _start_cab(parts, board, up, gps_state, zone, known, ended)
+    _add(parts, "downlink", down.run, down.stop)  # after the cab, which rings for what it hears
     _add(parts, "link", broker.run, broker.stop)
-    _start_screen(parts, chosen, home, who, stores, signer, now, up, gps_state, pins_state, zone)
+    _start_screen(parts, chosen, home, who, stores, signer, now, up, gps_state, cab, zone)
 
 
 def _start_tracker(
@@ -301,10 +303,11 @@ def _start_cab(
     up: Uplink,
     gps_state: Callable[[], GpsState],
     zone: Zone,
+    known: Assignments | None,
     ended: _Ended,
-) -> Callable[[], PinsState]:
+) -> Cab | None:
     if board is None:
-        return pins.no_pins
+        return None
     cab = Cab(
         board,
         press=lambda source, at_mono_s: log.error("emergency_goes_nowhere", source=source),
@@ -314,10 +317,11 @@ def _start_cab(
         ignition=lambda is_on: None if is_on else zone.lock(),
         docked=lambda is_docked: None if is_docked else zone.lock(),
         power_failing=lambda: ended.because("the vehicle's power is failing"),
+        assignments=known.assignments if known is not None else (),
     )
     _add(parts, "cab", cab.run, cab.stop)
     _add(parts, "cab-tell", cab.tell, cab.stop_telling)
-    return cab.state
+    return cab
 
 
 def _start_screen(
@@ -330,7 +334,7 @@ def _start_screen(
     now: Clock,
     up: Uplink,
     gps_state: Callable[[], GpsState],
-    pins_state: Callable[[], PinsState],
+    cab: Cab | None,
     zone: Zone,
 ) -> None:
     # Flask costs 0.3 s and 30 MB: the receiver is being read by now.
@@ -347,8 +351,9 @@ def _start_screen(
             link_state=up.state,
             gps_state=gps_state,
             wake=up.wake,
-            pins_state=pins_state,
+            pins_state=pins.no_pins if cab is None else cab.state,
             zone=zone,
+            unsaved=(lambda: None) if cab is None else lambda: cab.alert(Alert.UNSAVED),
         )
     )
     host, port = chosen.screen.host, chosen.screen.port

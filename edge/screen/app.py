@@ -49,7 +49,7 @@ def create_screen(parts: ScreenParts) -> Flask:
         app.register_blueprint(desk_views(cab))
     else:
         app.register_blueprint(clinical_views(cab))
-    _install_errors(app)
+    _install_errors(app, parts)
     return app
 
 
@@ -65,7 +65,7 @@ def _line_theme(parts: ScreenParts) -> str:
     return "" if headlights is None else "night" if headlights else "day"
 
 
-def _install_errors(app: Flask) -> None:
+def _install_errors(app: Flask, parts: ScreenParts) -> None:
     @app.errorhandler(Refused)
     def refused(wrong: Refused) -> Response:
         return _answer(_STATUS_CODE.get(wrong.code, 409), wrong.code, wrong.sentence)
@@ -86,6 +86,8 @@ def _install_errors(app: Flask) -> None:
     @app.errorhandler(sqlite3.Error)
     def not_saved(wrong: Exception) -> Response:
         _log.error("screen_not_saved", endpoint=request.endpoint, error=type(wrong).__name__)
+        if request.method == "POST":
+            parts.unsaved()
         is_full = getattr(wrong, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
         why = "the disk is full" if is_full else "the terminal cannot write to its disk"
         return _answer(503, "not_saved", f"Not saved: {why}. Use the radio, and tell the fleet tech.")

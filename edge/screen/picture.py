@@ -36,7 +36,7 @@ RECENT_MAX = 8  # encounters that can still be written about after dispatch took
 
 class ScreenParts(Struct, frozen=True, kw_only=True):
     """What the screen is made of; every one belongs to `edge.main`. `zone`: the clinical zone, where somebody else may lock
-    it too."""
+    it too; `unsaved`: told that something a person entered could not be saved."""
 
     identity: Identity
     store: Store
@@ -48,6 +48,7 @@ class ScreenParts(Struct, frozen=True, kw_only=True):
     wake: Callable[[], None]
     pins_state: Callable[[], PinsState] = no_pins
     zone: Zone | None = None
+    unsaved: Callable[[], None] = lambda: None
 
 
 class Pressed(Struct, frozen=True, kw_only=True):

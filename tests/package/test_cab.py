@@ -17,14 +17,16 @@ from gpiozero.pins.mock import MockFactory, MockPWMPin
 from sqlite_utils import Database
 
 from edge import schema, uplink
-from edge.cab import BETWEEN_S, LATCH_S, MEND_S, POWER_DIP_S, SETTLE_S, TICK_S, Cab
+from edge.cab import BETWEEN_S, LATCH_S, MEND_S, POWER_DIP_S, SETTLE_S, TICK_S, UNSAVED_S, Cab, alert_between
 from edge.clock import Clock
 from edge.outbox import LEDGER, Signer
 from edge.store import Store
 from edge.uplink import LiveSlot, Uplink
 from firmware_bridge.button import HOLD_S, STUCK_S
 from firmware_bridge.pins import Board, Condition, Duress, Factory, Name, PinsSettings
-from firmware_bridge.signals import DAY, NIGHT, Alert, EmergencyLamp, LinkLamp, length_s
+from firmware_bridge.signals import DAY, NIGHT, RHYTHM, Alert, EmergencyLamp, LinkLamp, length_s
+from tests.screens.screen_rig import an_assignment
+from wire.state import Assignment
 
 SOON_S = 10.0  # a machine that does eight things at once
 WIRED = b"""
@@ -70,7 +72,7 @@ class CabRig:
         )
         self.cab = self.new_cab()
 
-    def new_cab(self, **over: Callable[..., None]) -> Cab:
+    def new_cab(self, assignments: tuple[Assignment, ...] = ()) -> Cab:
         telling: dict[str, Callable[..., None]] = {
             "press": self._press,
             "ignition": lambda is_on: self.told.append(("ignition", is_on)),
@@ -83,7 +85,8 @@ class CabRig:
             link=lambda: self.link,
             gps=lambda: self.gps,
             mono_s=lambda: self.now_s,
-            **(telling | over),
+            assignments=assignments,
+            **telling,
         )
 
     def wire(self, name: Name, is_active: bool) -> None:
@@ -262,6 +265,38 @@ def test_alerts_sound_one_after_the_other_and_not_twice(rig: CabRig) -> None:
     starts = sum(before < after for before, after in zip([0.0, *levels], levels, strict=False))
     assert starts == 3 + 2
     assert levels[-1] == 0.0
+
+
+def test_an_assignment_rings_a_change_rings_otherwise_and_the_rest_is_quiet() -> None:
+    first, second = an_assignment(), an_assignment(id="a-2")
+    replace = msgspec.structs.replace
+    assert alert_between((), (first,)) is Alert.ASSIGNMENT
+    assert alert_between((first,), (first, second)) is Alert.ASSIGNMENT
+    assert alert_between((first,), ()) is Alert.CHANGE
+    for change in ({"gate": "secure"}, {"place": "The boat house"}, {"priority": 2}, {"cautions": ("Large dog",)}):
+        assert alert_between((first,), (replace(first, **change),)) is Alert.CHANGE
+    assert alert_between((first,), (replace(first, others=(), offered_ms=1),)) is None
+    assert alert_between((first, second), (second, first)) is None
+
+
+def test_what_the_crew_was_told_before_a_restart_does_not_ring_again(rig: CabRig) -> None:
+    rig.cab = rig.new_cab(assignments=(an_assignment(),))
+    rig.cab.assigned((an_assignment(),))
+    assert set(rig.seen(Name.BUZZER, 2.0)) == {0.0}
+    rig.cab.assigned((an_assignment(gate="secure"),))
+    assert 1.0 in rig.seen(Name.BUZZER, 2.0)
+
+
+def test_something_not_saved_is_said_now_and_then_and_not_with_every_attempt(rig: CabRig) -> None:
+    levels = []
+    for _ in range(10):
+        rig.cab.alert(Alert.UNSAVED)
+        levels += rig.seen(Name.BUZZER, 2.0)
+    starts = sum(before < after for before, after in zip([0.0, *levels], levels, strict=False))
+    assert starts == len(RHYTHM[Alert.UNSAVED][::2])
+    rig.go(UNSAVED_S)
+    rig.cab.alert(Alert.UNSAVED)
+    assert 1.0 in rig.seen(Name.BUZZER, 1.0)
 
 
 def test_raising_is_silent_and_the_acknowledgement_is_heard(rig: CabRig) -> None:

@@ -9,9 +9,11 @@ import msgspec
 import pytest
 
 from edge.clock import Clock
+from edge.schema import LEDGER
 from edge.screen import words
 from edge.screen.app import ScreenParts, create_screen
 from edge.screen.zone import Zone
+from edge.store import Store
 from firmware_bridge.pins import NO_PINS, Condition, Duress, Name, PinsState, PinState
 from tests.screens.screen_rig import ScreenRig
 
@@ -27,7 +29,7 @@ class WiredRig(ScreenRig):
     """A screen whose pins a test sets, and whose zone is the terminal's."""
 
     def start(self) -> None:
-        self.state = NO_PINS
+        self.state, self.unsaved = NO_PINS, list[int]()
         super().start()
         self.zone = Zone(lambda: self.mono_s)
         base = ScreenParts(
@@ -41,6 +43,7 @@ class WiredRig(ScreenRig):
             wake=self.wake,
             pins_state=lambda: self.state,
             zone=self.zone,
+            unsaved=lambda: self.unsaved.append(1),
         )
         self.app = create_screen(base)
 
@@ -143,3 +146,15 @@ def test_the_clinical_zone_locks_from_outside_the_screen(rig: WiredRig) -> None:
     assert browser.state()["is_unlocked"] is True
     rig.zone.lock()
     assert browser.state()["is_unlocked"] is False
+
+
+def test_what_could_not_be_saved_is_heard_and_a_page_that_could_not_be_shown_is_not(rig: WiredRig) -> None:
+    browser = rig.browser()
+    token = str(browser.state()["csrf"])
+    rig.store.close()
+    headers = {"X-CSRF-Token": token, "Origin": "http://localhost"}
+    assert browser.client.get("/").status_code == 503
+    assert rig.unsaved == []
+    assert browser.client.post("/status", data={"status": "break"}, headers=headers).status_code == 503
+    assert rig.unsaved == [1]
+    rig.store = Store(rig.home / "ledger.db", LEDGER)
