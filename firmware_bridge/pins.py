@@ -15,7 +15,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from firmware_bridge.simulated import Busy, Outside
+from firmware_bridge.mock_pins import Busy, Outside
 
 LAMP_HZ = 200  # above what an eye sees move, low enough for PWM that software makes
 STATES_MAX = 256  # a mock pin remembers every change, for ever

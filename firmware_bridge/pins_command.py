@@ -12,10 +12,11 @@ import click
 import msgspec
 from msgspec import Struct
 
-from firmware_bridge import button, pins, signals, simulated
+from firmware_bridge import button, mock_pins, pins, signals
+from firmware_bridge.misuse import Misuse
+from firmware_bridge.mock_pins import Act, NobodyThere
 from firmware_bridge.pins import INPUTS, LAMPS, Board, Condition, Name, PinsSettings
 from firmware_bridge.signals import Alert, Light
-from firmware_bridge.simulated import Act, NobodyThere
 
 SETTINGS_FILE = "terminal.toml"
 SAMPLE_S = 0.02
@@ -30,12 +31,6 @@ DO = {
     Name.HEADLIGHTS: "Switch the headlights on or off",
 }
 REST = (Name.DURESS, Name.POWER_FAIL)  # these say no while nobody does anything
-
-
-class Misuse(click.ClickException):
-    """One line that says what to do; exit code 2."""
-
-    exit_code = 2
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -114,7 +109,7 @@ def test(file: Path, is_json: bool, wait_s: float) -> None:
 @pins_commands.command()
 @_name
 @_home
-@click.option("--for", "for_s", type=click.FloatRange(0.02, simulated.SECONDS_MAX), default=2.0, show_default=True)
+@click.option("--for", "for_s", type=click.FloatRange(0.02, mock_pins.SECONDS_MAX), default=2.0, show_default=True)
 def press(name: str, home: Path, for_s: float) -> None:
     """Make the simulated input NAME say yes for some seconds."""
     _send(home, Act(name=name, is_active=True, for_s=for_s))
@@ -133,7 +128,7 @@ def set_command(name: str, word: str, home: Path) -> None:
 
 def _send(home: Path, act: Act) -> None:
     try:
-        simulated.send(home, act)
+        mock_pins.send(home, act)
     except NobodyThere:
         raise Misuse(
             f'No program simulates pins in {home}. Only a terminal that runs with factory = "mock" in [pins] does.'

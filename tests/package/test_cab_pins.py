@@ -14,9 +14,9 @@ import pytest
 from gpiozero import GPIOZeroError
 from gpiozero.pins.mock import MockFactory, MockPin, MockPWMPin
 
-from firmware_bridge import pins, simulated
+from firmware_bridge import mock_pins, pins
+from firmware_bridge.mock_pins import Act, Busy, NobodyThere, Outside, act_from
 from firmware_bridge.pins import INPUTS, OUTPUTS, Board, Condition, Duress, Factory, Name, PinsSettings
-from firmware_bridge.simulated import Act, Busy, NobodyThere, Outside, act_from
 
 ROOT = Path(__file__).parents[2]
 WIRED = b"""
@@ -266,17 +266,17 @@ def test_only_a_real_watched_open_button_is_said_to_work(condition: Condition, i
 def test_a_simulated_button_is_pressed_from_outside_for_as_long_as_was_said(tmp_path: Path) -> None:
     board = Board(msgspec.toml.decode(WIRED, type=PinsSettings), pins.simulated_factory(), lambda: Outside(tmp_path))
     assert board.read(0.0) == dict.fromkeys(INPUTS, False)
-    simulated.send(tmp_path, Act(name="duress", is_active=True, for_s=2.0))
-    simulated.send(tmp_path, Act(name="ignition", is_active=True))
-    simulated.send(tmp_path, Act(name="lamp_gps", is_active=True))
+    mock_pins.send(tmp_path, Act(name="duress", is_active=True, for_s=2.0))
+    mock_pins.send(tmp_path, Act(name="ignition", is_active=True))
+    mock_pins.send(tmp_path, Act(name="lamp_gps", is_active=True))
     assert [name for name, yes in board.read(10.0).items() if yes] == [Name.DURESS, Name.IGNITION]
     assert board.read(11.9)[Name.DURESS]
     assert [name for name, yes in board.read(12.1).items() if yes] == [Name.IGNITION]
-    simulated.send(tmp_path, Act(name="ignition", is_active=False))
+    mock_pins.send(tmp_path, Act(name="ignition", is_active=False))
     assert not any(board.read(13.0).values())
     board.close()
     with pytest.raises(NobodyThere):
-        simulated.send(tmp_path, Act(name="duress", is_active=True))
+        mock_pins.send(tmp_path, Act(name="duress", is_active=True))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -292,7 +292,7 @@ def test_only_one_program_simulates_the_pins_of_a_home(tmp_path: Path) -> None:
     with pytest.raises(Busy):
         Outside(tmp_path)
     first.close()
-    os.mkfifo(tmp_path / simulated.FIFO)  # of a program that was killed
+    os.mkfifo(tmp_path / mock_pins.FIFO)  # of a program that was killed
     Outside(tmp_path).close()
 
 

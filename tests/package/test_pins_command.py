@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge import simulated
-from firmware_bridge.simulated import Act, NobodyThere
+from firmware_bridge import mock_pins
+from firmware_bridge.mock_pins import Act, NobodyThere
 
 PROGRAM = [sys.executable, "-c", "from firmware_bridge.main import cli; cli(prog_name='tandem-bridge')", "pins"]
 WIRED = """
@@ -51,7 +51,7 @@ def tried(home: Path, wait_s: float, *acts: tuple[str, Act]) -> tuple[int, dict[
     for line in program.stderr:
         act = by_prompt.pop(line.partition(":")[0], None)
         if act is not None:
-            simulated.send(home, act)
+            mock_pins.send(home, act)
     verdicts = [json.loads(line) for line in program.stdout.read().splitlines()]
     code = program.wait(30)
     program.stderr.close()
@@ -108,10 +108,10 @@ def test_pins_that_are_not_wired_are_not_listed_and_a_conflict_is(tmp_path: Path
 
 def test_real_pins_cannot_be_pressed_from_outside(tmp_path: Path) -> None:
     with pytest.raises(NobodyThere):
-        simulated.send(tmp_path, Act(name="duress", is_active=True))
-    (tmp_path / simulated.FIFO).write_text("")  # no FIFO, and nobody reads it
+        mock_pins.send(tmp_path, Act(name="duress", is_active=True))
+    (tmp_path / mock_pins.FIFO).write_text("")  # no FIFO, and nobody reads it
     with pytest.raises(NobodyThere):
-        simulated.send(tmp_path, Act(name="duress", is_active=True))
+        mock_pins.send(tmp_path, Act(name="duress", is_active=True))
     refused = pins("press", "duress", "--home", str(tmp_path))
     assert refused.returncode == 2
     assert 'factory = "mock"' in refused.stderr
@@ -144,10 +144,10 @@ def test_ctrl_c_in_the_middle_gives_every_pin_back(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not (tmp_path / simulated.FIFO).exists():
+    while not (tmp_path / mock_pins.FIFO).exists():
         assert program.poll() is None
         time.sleep(0.05)
     time.sleep(0.3)
     program.terminate()
     program.communicate(timeout=30)
-    assert not (tmp_path / simulated.FIFO).exists()
+    assert not (tmp_path / mock_pins.FIFO).exists()

@@ -19,8 +19,8 @@ from edge import vault
 from edge.cab import SETTLE_S
 from edge.schema import LEDGER
 from edge.store import Store
+from firmware_bridge.mock_pins import FIFO
 from firmware_bridge.pins import Name
-from firmware_bridge.simulated import FIFO
 from tests.ports import free_port
 from tests.system.edge_site import ROOT, Receiver, Terminal, run_command, until
 from tests.terminal_fleet import TerminalFleet
