@@ -67,8 +67,8 @@ def inbox() -> Queue[Message | None]:
 
 
 class Downlink:
-    """One thread that takes what came in order. `hub_said`, `spread`, `settings`, `wake`, `refused` are told what it
-    means; `desk` is None in a vehicle."""
+    """One thread that takes what came in order. `hub_said`, `spread`, `settings`, `assigned`, `wake`, `refused` are told what
+    it means; `desk` is None in a vehicle."""
 
     def __init__(
         self,
@@ -84,6 +84,7 @@ class Downlink:
         wake: Callable[[], None],
         refused: Callable[[], None],
         desk: Desk | None,
+        assigned: Callable[[Assignments], None] = lambda said: None,
     ) -> None:
         self._ledger = logs[LEDGER]
         self._by_log_id = {store.do(outbox.numbers).log_id: store for store in logs.values()}
@@ -96,6 +97,7 @@ class Downlink:
         self._wake = wake
         self._refused = refused
         self._desk = desk
+        self._assigned = assigned
         self._inbox = inbox
         self._audited: Version | None = None
         self._has_asked = False  # for the notes of the shelf, since the hub last said that it is there
@@ -159,6 +161,8 @@ class Downlink:
             log.info("state_held", section=section, epoch=snapshot.version.epoch, n=snapshot.version.n)
             if isinstance(content, TerminalSettings):
                 self._settings(content)
+            if isinstance(content, Assignments):
+                self._assigned(content)
         self._wake()
 
     def _keep(self, db: Database, snapshot: Snapshot, content: Content, payload: bytes) -> bool:

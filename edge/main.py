@@ -20,6 +20,7 @@ from msgspec import Struct
 from sqlite_utils import Database
 
 from edge import clock, desk, downlink, held, identity, schema, settings, store, uplink, vault
+from edge.cab import Cab
 from edge.clock import Clock
 from edge.downlink import Desk, Downlink
 from edge.errors import Refused
@@ -27,17 +28,20 @@ from edge.identity import Identity
 from edge.link import Link, TlsFiles
 from edge.outbox import LEDGER, TRAIL, Signer
 from edge.policy import Cadence
+from edge.screen.zone import Zone
 from edge.settings import ReceiverSettings, Settings, SettingsError, Source
 from edge.store import Store
 from edge.tracker import DESK, NOT_FITTED, GpsState, Tracker
 from edge.trail import TrailKeeper
 from edge.uplink import LiveSlot, Uplink
-from firmware_bridge import serial_port
+from firmware_bridge import pins, serial_port
+from firmware_bridge.pins import Board
 from firmware_bridge.reader import Counts
 from firmware_bridge.readings import Reading
+from firmware_bridge.signals import Alert, EmergencyLamp, LinkLamp
 from serving.server import http_server
 from wire.codec import Malformed
-from wire.state import TerminalSettings
+from wire.state import Assignments, TerminalSettings
 from wire.topics import Section
 
 LEDGER_FILE = "ledger.db"
@@ -194,11 +198,14 @@ def _run(home: Path, ended: _Ended) -> None:
         raise SettingsError(
             f"{home / settings.SETTINGS_FILE} names a receiver, and a desk has none: remove [receiver]."
         )
+    if who.kind == "desk" and chosen.pins is not None:
+        raise SettingsError(f"{home / settings.SETTINGS_FILE} names pins, and a desk has none: remove [pins].")
     store.lock_home(home)
+    board = None if chosen.pins is None else pins.open_board(chosen.pins, home)  # before there are threads
     stores = _open_stores(home, who, ended)
     parts: list[_Part] = []
     try:
-        _start(parts, home, chosen, who, stores, ended)
+        _start(parts, home, chosen, who, stores, board, ended)
         _watch(parts, stores, ended)
     finally:
         ended.event.set()
@@ -215,7 +222,15 @@ def _open_stores(home: Path, who: Identity, ended: _Ended) -> _Stores:
     return _Stores(ledger, trail)
 
 
-def _start(parts: list[_Part], home: Path, chosen: Settings, who: Identity, stores: _Stores, ended: _Ended) -> None:
+def _start(
+    parts: list[_Part],
+    home: Path,
+    chosen: Settings,
+    who: Identity,
+    stores: _Stores,
+    board: Board | None,
+    ended: _Ended,
+) -> None:
     """Everything in the order in which it is needed; `parts` grows by what runs, so that a failure stops just that."""
     now = Clock(clock.boot_id())
     signer = Signer(who.device, who.key)
@@ -247,6 +262,7 @@ def _start(parts: list[_Part], home: Path, chosen: Settings, who: Identity, stor
         wake=up.wake,
         refused=up.refused,
         desk=_desk(who),
+        assigned=lambda said: None if cab is None else cab.assigned(said.assignments),
     )
     said = stores.ledger.do(lambda db: held.content(db, who.kem, Section.SETTINGS, TerminalSettings))
     if said is not None:
@@ -254,10 +270,13 @@ def _start(parts: list[_Part], home: Path, chosen: Settings, who: Identity, stor
 
     _add(parts, "live", live.run, live.stop)
     _add(parts, "uplink", up.run, up.stop)
-    _add(parts, "downlink", down.run, down.stop)
     gps_state = _start_tracker(parts, home, chosen.receiver, stores, signer, now, live, up)
+    zone = Zone(now.mono_s)
+    known = stores.ledger.do(lambda db: held.content(db, who.kem, Section.ASSIGNMENTS, Assignments))
+    cab = _start_cab(parts, board, up, gps_state, zone, known, ended)
+    _add(parts, "downlink", down.run, down.stop)  # after the cab, which rings for what it hears
     _add(parts, "link", broker.run, broker.stop)
-    _start_screen(parts, chosen, home, who, stores, signer, now, up, gps_state)
+    _start_screen(parts, chosen, home, who, stores, signer, now, up, gps_state, cab, zone)
 
 
 def _start_tracker(
@@ -301,6 +320,33 @@ def _source(
     return port.readings, port.counts
 
 
+def _start_cab(
+    parts: list[_Part],
+    board: Board | None,
+    up: Uplink,
+    gps_state: Callable[[], GpsState],
+    zone: Zone,
+    known: Assignments | None,
+    ended: _Ended,
+) -> Cab | None:
+    if board is None:
+        return None
+    cab = Cab(
+        board,
+        press=lambda source, at_mono_s: log.error("emergency_goes_nowhere", source=source),
+        phase=lambda: EmergencyLamp.NONE,
+        link=lambda: LinkLamp(up.hears_us()),
+        gps=lambda: gps_state().word,
+        ignition=lambda is_on: None if is_on else zone.lock(),
+        docked=lambda is_docked: None if is_docked else zone.lock(),
+        power_failing=lambda: ended.because("the vehicle's power is failing"),
+        assignments=known.assignments if known is not None else (),
+    )
+    _add(parts, "cab", cab.run, cab.stop)
+    _add(parts, "cab-tell", cab.tell, cab.stop_telling)
+    return cab
+
+
 def _start_screen(
     parts: list[_Part],
     chosen: Settings,
@@ -311,6 +357,8 @@ def _start_screen(
     now: Clock,
     up: Uplink,
     gps_state: Callable[[], GpsState],
+    cab: Cab | None,
+    zone: Zone,
 ) -> None:
     # Flask costs 0.3 s and 30 MB: the receiver is being read by now.
     from edge.screen import guard
@@ -326,6 +374,9 @@ def _start_screen(
             link_state=up.state,
             gps_state=gps_state,
             wake=up.wake,
+            pins_state=pins.no_pins if cab is None else cab.state,
+            zone=zone,
+            unsaved=(lambda: None) if cab is None else lambda: cab.alert(Alert.UNSAVED),
         )
     )
     host, port = chosen.screen.host, chosen.screen.port

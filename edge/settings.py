@@ -1,4 +1,5 @@
-"""What this board's owner decides, once, in `terminal.toml`: where the receiver is and where the screen listens.
+"""What this board's owner decides, once, in `terminal.toml`: where the receiver is, what is wired to which pin, and where
+the screen listens.
 
 Parsed whole at the start; a key that is not known is refused, because a misspelled one would silently do nothing.
 """
@@ -11,6 +12,8 @@ from typing import Literal
 
 import msgspec
 from msgspec import Struct
+
+from firmware_bridge.pins import PinsSettings
 
 SETTINGS_FILE = "terminal.toml"
 BAUD_MAX = 4_000_000  # Linux knows no faster name
@@ -69,10 +72,11 @@ class ScreenSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All of `terminal.toml`. A desk has no `receiver`; neither has a vehicle whose receiver is not fitted yet."""
+    """All of `terminal.toml`. A desk has no `receiver` and no `pins`; neither has a vehicle where they are not fitted."""
 
     screen: ScreenSettings = ScreenSettings()
     receiver: ReceiverSettings | None = None
+    pins: PinsSettings | None = None
 
 
 def load(home: Path) -> Settings:

@@ -237,6 +237,13 @@ class Uplink:
             refused=self._refused,
         )
 
+    def hears_us(self) -> str:
+        """For a lamp, which waits for no disk: "up" (the hub listens), "away" (only the broker does) or "down"."""
+        hub = self._hub
+        if not self._is_up:
+            return "down"
+        return "up" if hub is not None and hub.is_here else "away"
+
     def run(self) -> None:
         """Send what is owed until `stop`."""
         self._look()

@@ -17,6 +17,7 @@ import msgspec
 from firmware_bridge import serial_port
 from firmware_bridge.drive_command import drive_command
 from firmware_bridge.misuse import Misuse
+from firmware_bridge.pins_command import pins_commands
 from firmware_bridge.reader import Reader
 from firmware_bridge.replay import pseudo_terminal, replay
 from wire.fix import Fix
@@ -33,6 +34,7 @@ def cli() -> None:
 
 
 cli.add_command(drive_command)
+cli.add_command(pins_commands)
 
 
 @cli.command()

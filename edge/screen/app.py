@@ -39,7 +39,8 @@ def create_screen(parts: ScreenParts) -> Flask:
         dispositions={code: label for code, (label, _) in DISPOSITIONS.items()},
         labels=LABEL,
         session=guard.session,
-        theme=lambda: theme(parts.identity.device),
+        theme=lambda: theme(parts.identity.device) or _line_theme(parts),
+        line_theme=lambda: "" if theme(parts.identity.device) else _line_theme(parts),
     )
     cab = Cab(parts)
     guard.install(app, parts.identity.device)
@@ -48,17 +49,23 @@ def create_screen(parts: ScreenParts) -> Flask:
         app.register_blueprint(desk_views(cab))
     else:
         app.register_blueprint(clinical_views(cab))
-    _install_errors(app)
+    _install_errors(app, parts)
     return app
 
 
 def theme(device: str) -> str:
-    """The remembered theme of this terminal's browser: "day", "night", or "" to follow the system."""
+    """The theme that somebody tapped in this terminal's browser: "day", "night", or "" when nobody did."""
     word = request.cookies.get(f"tandem_theme_{device}", "")
     return word if word in ("day", "night") else ""
 
 
-def _install_errors(app: Flask) -> None:
+def _line_theme(parts: ScreenParts) -> str:
+    """What the vehicle's headlights say: "day", "night", or "" where no line says, and the system is followed."""
+    headlights = parts.pins_state().headlights
+    return "" if headlights is None else "night" if headlights else "day"
+
+
+def _install_errors(app: Flask, parts: ScreenParts) -> None:
     @app.errorhandler(Refused)
     def refused(wrong: Refused) -> Response:
         return _answer(_STATUS_CODE.get(wrong.code, 409), wrong.code, wrong.sentence)
@@ -79,6 +86,8 @@ def _install_errors(app: Flask) -> None:
     @app.errorhandler(sqlite3.Error)
     def not_saved(wrong: Exception) -> Response:
         _log.error("screen_not_saved", endpoint=request.endpoint, error=type(wrong).__name__)
+        if request.method == "POST":
+            parts.unsaved()
         is_full = getattr(wrong, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
         why = "the disk is full" if is_full else "the terminal cannot write to its disk"
         return _answer(503, "not_saved", f"Not saved: {why}. Use the radio, and tell the fleet tech.")

@@ -12,6 +12,7 @@ from edge.screen import guard
 from edge.screen.picture import Cab, Picture, Pressed, people
 from edge.tracker import GpsState
 from edge.vault import Locked, Why
+from firmware_bridge.pins import PinsState
 from wire.facts import AuditFact
 from wire.ids import name
 from wire.records import Kind
@@ -62,9 +63,7 @@ def crew_views(cab: Cab) -> Blueprint:
         response = _back()
         word = request.form.get("theme", "")
         if word in ("day", "night"):
-            response.set_cookie(
-                f"tandem_theme_{parts.identity.device}", word, max_age=THEME_KEPT_S, httponly=True, samesite="Strict"
-            )
+            response.set_cookie(_theme_cookie(cab), word, max_age=THEME_KEPT_S, httponly=True, samesite="Strict")
         return response
 
     @views.get("/sign-on")
@@ -128,7 +127,10 @@ def crew_views(cab: Cab) -> Blueprint:
         cab.forget_encounters()
         cab.press(None)
         parts.wake()
-        return _to_main()
+        response = _to_main()
+        if parts.pins_state().headlights is not None:
+            response.delete_cookie(_theme_cookie(cab))  # a taste ends with its shift; the headlights decide again
+        return response
 
     @views.get("/api/v1/state")
     def state() -> Response:
@@ -284,17 +286,38 @@ def _state(p: Picture) -> dict[str, object]:
             "satellites": p.gps_state.satellites,
             "words": None if p.gps is None else p.gps.head,
         },
-        "health": {"receiver": _receiver_health(p.gps_state)},
         "notes": [
             {"id": entry.note_id.hex(), "encounter": entry.encounter.hex(), "state": str(entry.state)}
             for entry in p.entries
         ],
+        "health": {
+            "receiver": _receiver_health(p.gps_state),
+            "pins": _pins(p.pins_state) | {"words": None if p.pins is None else p.pins.head},
+        },
     }
 
 
 def _receiver_health(state: GpsState) -> dict[str, object] | None:
     """What a fleet tech wants to know of the receiver; None at a desk, which has none."""
     return None if state.word == "none" else msgspec.structs.asdict(state)
+
+
+def _pins(state: PinsState) -> dict[str, object]:
+    return {
+        "is_wired": state.is_wired,
+        "is_simulated": state.is_simulated,
+        "duress": str(state.duress),
+        "has_working_duress": state.has_working_duress,
+        "is_power_failing": state.is_power_failing,
+        "pins": {
+            name: {"state": str(pin.condition), "gpio": pin.gpio, "why": pin.why, "level": pin.level}
+            for name, pin in state.pins.items()
+        },
+    }
+
+
+def _theme_cookie(cab: Cab) -> str:
+    return f"tandem_theme_{cab.parts.identity.device}"
 
 
 def _to_main() -> Response:

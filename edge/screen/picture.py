@@ -24,6 +24,7 @@ from edge.shift import Shift
 from edge.store import Store
 from edge.tracker import GpsState
 from edge.uplink import LinkState
+from firmware_bridge.pins import PinsState, no_pins
 from wire.state import Roster, StaffMember, TerminalSettings
 from wire.status import LABEL, By, Status, buttons
 from wire.topics import Section
@@ -34,7 +35,8 @@ RECENT_MAX = 8  # encounters that can still be written about after dispatch took
 
 
 class ScreenParts(Struct, frozen=True, kw_only=True):
-    """What the screen is made of; every one belongs to `edge.main`."""
+    """What the screen is made of; every one belongs to `edge.main`. `zone`: the clinical zone, where somebody else may lock
+    it too; `unsaved`: told that something a person entered could not be saved."""
 
     identity: Identity
     store: Store
@@ -44,6 +46,9 @@ class ScreenParts(Struct, frozen=True, kw_only=True):
     link_state: Callable[[], LinkState]
     gps_state: Callable[[], GpsState]
     wake: Callable[[], None]
+    pins_state: Callable[[], PinsState] = no_pins
+    zone: Zone | None = None
+    unsaved: Callable[[], None] = lambda: None
 
 
 class Pressed(Struct, frozen=True, kw_only=True):
@@ -78,8 +83,10 @@ class Picture(Struct, frozen=True, kw_only=True):
     shelf: tuple[Listed, ...]
     link_state: LinkState
     gps_state: GpsState
+    pins_state: PinsState
     link: Words
     gps: Words | None
+    pins: Words | None
     fresh: Words
     gate: Words | None
     primary: Button | None
@@ -127,7 +134,7 @@ class Cab:
 
     def __init__(self, parts: ScreenParts) -> None:
         self.parts = parts
-        self.zone = Zone(parts.clock.mono_s)
+        self.zone = parts.zone if parts.zone is not None else Zone(parts.clock.mono_s)
         self._guard = Lock()
         self._pressed: Pressed | None = None
         self._recent: OrderedDict[bytes, str] = OrderedDict()
@@ -196,6 +203,7 @@ class Cab:
         settings = held.content(db, kem, Section.SETTINGS, TerminalSettings)
         on = shift.current(db)
         primary, others = _buttons(view)
+        pins_state = parts.pins_state()
         return Picture(
             now_ms=now_ms,
             device=parts.identity.device,
@@ -209,8 +217,10 @@ class Cab:
             shelf=desk.listed(db, parts.identity) if is_desk else (),
             link_state=link_state,
             gps_state=gps_state,
+            pins_state=pins_state,
             link=words.link(link_state, now_ms),
             gps=words.gps(gps_state),
+            pins=words.pins(pins_state),
             fresh=words.freshness(link_state, view.held_ms if view is not None else None, now_ms),
             gate=words.gate(view.current) if view is not None and view.current is not None else None,
             primary=primary,

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from edge.tracker import GpsState
 from edge.uplink import LinkState
+from firmware_bridge.pins import Duress, PinsState
 from wire.incident import Gate
 from wire.state import Assignment
 from wire.status import Status
@@ -95,6 +96,36 @@ def gps(state: GpsState) -> Words | None:
     if state.word == "silent":
         return Words(shape="gps-none", head="GPS silent", detail=old, mood="bad")
     return Words(shape="gps-none", head="No receiver", detail="position unknown", mood="bad")
+
+
+def pins(state: PinsState) -> Words | None:
+    """What a crew must know of the wiring; None while everything they would rely on works, or where nothing is wired."""
+    if state.is_power_failing:
+        return Words(shape="power", head="Power is failing", detail="saving everything, then this ends", mood="bad")
+    match state.duress:
+        case Duress.BROKEN:
+            return Words(
+                shape="button-off",
+                head="Emergency button does not work",
+                detail="use the screen or the radio, tell the fleet tech",
+                mood="bad",
+            )
+        case Duress.STUCK:
+            return Words(
+                shape="button-off",
+                head="Emergency button is stuck",
+                detail="use the screen or the radio, tell the fleet tech",
+                mood="bad",
+            )
+        case Duress.SIMULATED:
+            return Words(
+                shape="button-off",
+                head="Simulated pins",
+                detail="no real emergency button on this terminal",
+                mood="wait",
+            )
+        case Duress.NONE | Duress.WORKS:
+            return None
 
 
 def gate(assignment: Assignment) -> Words:

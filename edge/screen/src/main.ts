@@ -86,6 +86,23 @@ function put(fresh: Document): void {
     }
     if (zone !== null) {
         relock(zone);
+        followHeadlights(zone);
+        if (zone.dataset["power"] === "failing") {
+            writing?.save();
+        }
+    }
+}
+
+let headlights = byId("zone")?.dataset["lineTheme"] ?? "";
+
+/** Day and night as the vehicle's headlights say, where nobody has tapped one. Only a change counts: a tap is on its way. */
+function followHeadlights(zone: HTMLElement): void {
+    const theme = zone.dataset["lineTheme"] ?? "";
+    if (theme !== headlights) {
+        headlights = theme;
+        if (theme !== "") {
+            document.documentElement.dataset["theme"] = theme;
+        }
     }
 }
 
@@ -225,6 +242,7 @@ function pad(form: HTMLFormElement): void {
 interface Writing {
     isDirty(): boolean;
     again(): void;
+    save(): void;
 }
 
 const noteForm = document.querySelector<HTMLFormElement>("form[data-autosave]");
@@ -308,7 +326,7 @@ function autosave(form: HTMLFormElement): Writing {
         text.setSelectionRange(text.value.length, text.value.length);
         text.focus();
     }
-    return { isDirty: () => version !== savedVersion, again: () => void look().then(save) };
+    return { isDirty: () => version !== savedVersion, again: () => void look().then(save), save: () => void save() };
 }
 
 setInterval(() => void look(), POLL_MS);
