@@ -8,14 +8,17 @@ UI_OUT  := hub/web/static/dist/.built
 UI_IN   := package.json package-lock.json build.mjs tsconfig.json \
            $(shell find hub/web/src edge/screen/src -type f 2>/dev/null)
 WORKERS ?= 2
+FIRST   ?= 0
+TOTAL   ?= 1000000
 
-.PHONY: fuzz help demo test check quick format setup packages test-packages ui lock clean bench-map bench-captures story
+.PHONY: fuzz help demo test check quick proof-simulation format setup packages test-packages ui lock clean bench-map bench-captures story
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo         a whole fleet on this machine, everything set up first (DEMO='--map FILE.osm.pbf' for a real city)"
 	@echo "make test         every test, real broker and real browser included"
 	@echo "make check        format, lint, types, import contracts and the quick tests"
+	@echo "make proof-simulation  a million simulated records and every fault; FIRST=0 TOTAL=1000000"
 	@echo "make story        the demo's scripted first call, against a running demo or one of its own"
 	@echo "make bench-map    milliseconds from a receiver's last byte to a console, 20 units at 1 Hz"
 	@echo "make fuzz         bytes by the million into the receiver's reader, guided by coverage (FUZZ_S=600 seconds)"
@@ -42,6 +45,10 @@ check-static: $(VENV)/.installed
 
 quick: $(VENV)/.installed
 	$(BIN)/pytest -q -n $(WORKERS) -m "not system and not browser"
+
+# A failing seed is printed with the line that lives through it again.
+proof-simulation: $(VENV)/.installed
+	$(BIN)/python -m tests.seams.simulate --first $(FIRST) --total $(TOTAL) --workers $(WORKERS)
 
 format: $(VENV)/.installed
 	$(BIN)/ruff format .

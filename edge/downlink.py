@@ -88,6 +88,9 @@ class Downlink:
     ) -> None:
         self._ledger = logs[LEDGER]
         self._by_log_id = {store.do(outbox.numbers).log_id: store for store in logs.values()}
+        self._kept_base_ms = {
+            log_id: store.do(outbox.last_receipted_ms) - clock.mono_ms() for log_id, store in self._by_log_id.items()
+        }
         self._identity = identity
         self._signer = signer
         self._clock = clock
@@ -142,7 +145,7 @@ class Downlink:
         if store is None:
             log.info("receipt_of_an_old_log", log_id=receipt.log_id.hex())
             return
-        now_ms = self._clock.wall_ms()
+        now_ms = self._kept_base_ms[receipt.log_id] + self._clock.mono_ms()
         if store.do(lambda db: outbox.take_receipt(db, receipt, now_ms)):
             self._wake()
 

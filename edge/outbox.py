@@ -20,7 +20,7 @@ from wire.stamp import Stamp
 LEDGER = "ledger"  # emergency, notes, statuses, audit: never dropped
 TRAIL = "trail"  # where the vehicle was: thinned when the disk is full
 
-KEPT_MS = 72 * 3600 * 1000  # a hub restored from a backup of the day before yesterday gets everything again
+KEPT_MS = 72 * 3600 * 1000  # of running: a hub restored from a backup of the day before yesterday gets all again
 SWEEP_RECORDS = 64  # a delete this small is one short transaction; nobody waits behind it
 
 
@@ -120,7 +120,7 @@ def stored_ms(db: Database, seq: int) -> int | None:
 
 
 def take_receipt(db: Database, receipt: Receipt, now_ms: int) -> bool:
-    """Whether `receipt`, which was verified, moved anything.
+    """Whether `receipt`, which was verified, moved anything. `now_ms`: on the clock of `last_receipted_ms`.
 
     One that is older than what we know, of another log, or for numbers that were never given is ignored. A lower one
     under a higher epoch means that the hub was restored: what it lost and we still hold is owed again.
@@ -138,11 +138,23 @@ def take_receipt(db: Database, receipt: Receipt, now_ms: int) -> bool:
     return True
 
 
+def last_receipted_ms(db: Database) -> int:
+    """When the newest receipt was taken, on the clock that only runs while this terminal does; 0 before the first.
+
+    Wall time must not count the 72 hours: a board that begins in 1970 and is set right by a satellite would let go of
+    everything at once. A process goes on from here with its monotonic clock, so what was off in between does not count.
+    """
+    row: tuple[int | None] | None = db.execute(
+        "select receipted_ms from record where seq <= (select through from log) order by seq desc limit 1"
+    ).fetchone()
+    return 0 if row is None or row[0] is None else row[0]
+
+
 def sweep(db: Database, now_ms: int) -> int:
     """How many records were let go: the oldest few, if the hub's receipt has covered them for 72 hours.
 
-    A receipt that seems to come from the future was stamped by a clock that has been corrected since: it counts from
-    now, because keeping longer is safe and letting go early is not.
+    `now_ms`: on the clock of `last_receipted_ms`. A receipt that seems to come from its future counts from now, because
+    keeping longer is safe and letting go early is not.
     """
     bound: tuple[int, int] = db.execute(
         "select coalesce(min(seq), 0) + ?, (select through from log) from record", [SWEEP_RECORDS]

@@ -18,7 +18,7 @@ create table record (
   kind           text not null,
   data           blob not null,            -- the signed bytes, sent exactly as they are
   stored_ms      integer not null,         -- wall clock, for "oldest 4 min"; never for order
-  receipted_ms   integer                   -- null while owed; kept 72 h after, for a hub restored from a backup
+  receipted_ms   integer                   -- null while owed; kept 72 h of running after, for a hub that is restored
 ) strict;
 
 create table held (                        -- desired state, the newest version of each section

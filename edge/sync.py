@@ -19,6 +19,7 @@ RESEND_S_MAX = 600.0
 RESEND_S_MIN = 1.0
 TRIES_MAX = 16  # far beyond the cap; without a bound days of doubling would leave the range of a float
 REFUSED_PAUSE_S = 60.0
+ANSWER_S_MAX = 60.0  # a whole window and one large record pass 64 kbit/s in 40 s; what is unanswered then was eaten
 NO_SUBSCRIBER = 0x10  # the broker took it and had nobody to give it to
 REFUSED = 0x80
 
@@ -37,6 +38,11 @@ class HubSaid(Struct, frozen=True):
 
     is_here: bool
     epoch: int
+
+
+class _Open(Struct, frozen=True):
+    size: int
+    sent_s: float
 
 
 class _Log:
@@ -69,7 +75,7 @@ class Sync:
     def __init__(self, logs: Sequence[str], chance: Random) -> None:
         self._logs = {name: _Log() for name in logs}
         self._chance = chance
-        self._open: dict[tuple[str, int], int] = {}  # sent and not acknowledged by the broker, with its size
+        self._open: dict[tuple[str, int], _Open] = {}  # sent and not acknowledged by the broker
         self._is_connected = False
         self._is_hub_here = False
         self._is_born = False
@@ -144,7 +150,7 @@ class Sync:
     def want(self, now_s: float) -> Want | None:
         """What to send next; None when there is nothing, or it may not be sent now."""
         records = WINDOW_RECORDS - len(self._open)
-        size = WINDOW_BYTES - sum(self._open.values())
+        size = WINDOW_BYTES - sum(one.size for one in self._open.values())
         if not self.is_flowing or self._paused_until_s is not None or records <= 0 or size <= 0:
             return None
         for name, log in self._logs.items():
@@ -158,7 +164,7 @@ class Sync:
 
     def sent(self, log: str, seq: int, size: int, now_s: float) -> None:
         """Record `seq` was handed to the connection."""
-        self._open[log, seq] = size
+        self._open[log, seq] = _Open(size, now_s)
         self._logs[log].passed(seq, now_s)
 
     def acknowledged(self, log: str, seq: int, reason: int, now_s: float) -> None:
@@ -171,7 +177,13 @@ class Sync:
             self._rewind()
 
     def tick(self, now_s: float) -> None:
-        """Time has passed: a pause may be over, and what was not receipted in time goes again."""
+        """Time has passed: a pause may be over, and what was not receipted in time goes again.
+
+        An answer of the broker that is long overdue will not come: its place in the window is free again, or whoever
+        eats answers would stop this terminal for as long as the connection lives.
+        """
+        for key in [key for key, one in self._open.items() if now_s >= one.sent_s + ANSWER_S_MAX]:
+            del self._open[key]
         if self._paused_until_s is not None and now_s >= self._paused_until_s:
             self._resume()
         if self._is_unanswered and now_s >= self._birth_s:

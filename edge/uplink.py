@@ -7,6 +7,7 @@ Two threads that never wait for each other. `Uplink` owns when records are sent 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from queue import Empty, Queue
 from random import Random
 from threading import Condition, Lock
@@ -197,6 +198,9 @@ class Uplink:
         self._counting = Lock()
         self._is_look_queued = False
         self._sweep_s = 0.0
+        self._kept_base_ms = {
+            name: store.do(outbox.last_receipted_ms) - clock.mono_ms() for name, store in logs.items()
+        }
 
     def hub_said(self, said: HubSaid) -> None:
         """From the downlink, verified."""
@@ -352,9 +356,8 @@ class Uplink:
         if now_s < self._sweep_s:
             return
         self._sweep_s = now_s + SWEEP_S
-        wall_ms = self._clock.wall_ms()
-        for store in self._logs.values():
-            store.do(lambda db: outbox.sweep(db, wall_ms))
+        for name, store in self._logs.items():
+            store.do(partial(outbox.sweep, now_ms=self._kept_base_ms[name] + self._clock.mono_ms()))
 
     def _in_the_way(self) -> str | None:
         if not self._is_up:

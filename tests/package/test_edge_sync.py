@@ -8,6 +8,7 @@ import pytest
 
 from edge.sync import (
     AHEAD_RECORDS,
+    ANSWER_S_MAX,
     NO_SUBSCRIBER,
     REFUSED_PAUSE_S,
     RESEND_S,
@@ -322,3 +323,23 @@ def test_a_birth_to_a_hub_that_has_answered_before_is_said_once() -> None:
     sender.wait(RESEND_S_MAX)
     assert not sender.sync.is_birth_due
     assert sender.sync.wait_s(sender.now_s) is None
+
+
+def test_a_record_that_was_eaten_with_its_answer_goes_again_on_the_same_connection() -> None:
+    sender = Sender(ledger=1).up()
+    assert sender.send() == [("ledger", 1)]
+    sender.now_s += ANSWER_S_MAX
+    sender.sync.tick(sender.now_s)
+    assert sender.send() == [("ledger", 1)]
+
+
+def test_answers_that_never_come_do_not_close_the_window_for_good() -> None:
+    sender = Sender(ledger=WINDOW_RECORDS + 1).up()
+    assert len(sender.send()) == WINDOW_RECORDS
+    sender.sync.log_at("ledger", WINDOW_RECORDS + 1, WINDOW_RECORDS + 2, 1, sender.now_s)  # all receipted
+    sender.now_s += ANSWER_S_MAX - 1
+    sender.sync.tick(sender.now_s)
+    assert sender.send() == []
+    sender.now_s += 1
+    sender.sync.tick(sender.now_s)
+    assert sender.send() == [("ledger", WINDOW_RECORDS + 1)]

@@ -48,6 +48,7 @@ class Desk:
 
     def __init__(self, home: Path) -> None:
         self.now_s = 100.0
+        self.wall_s = WALL_S
         self.stores = {
             LEDGER: Store(home / "ledger.db", schema.LEDGER),
             TRAIL: Store(home / "trail.db", schema.TRAIL),
@@ -55,7 +56,7 @@ class Desk:
         self.clock = Clock(
             bytes(16),
             mono_s=lambda: self.now_s,
-            wall_s=lambda: WALL_S + self.now_s,
+            wall_s=lambda: self.wall_s + self.now_s,
             quality=lambda: ClockQuality.NTP,
         )
         self.sent: list[tuple[Up, bytes, int, bool]] = []
@@ -86,7 +87,7 @@ class Desk:
     def receipt(self, through: int) -> None:
         log_id = self.stores[LEDGER].do(outbox.numbers).log_id
         said = Receipt(v=1, device="care-1", log_id=log_id, through=through, epoch=1)
-        self.stores[LEDGER].do(lambda db: outbox.take_receipt(db, said, self.clock.wall_ms()))
+        self.stores[LEDGER].do(lambda db: outbox.take_receipt(db, said, self.clock.mono_ms()))
         self.uplink.wake()
         self.run()
 
@@ -215,3 +216,14 @@ def test_records_receipted_for_72_hours_are_let_go_while_the_terminal_runs(desk:
     desk.now_s += 73 * 3600
     desk.uplink.step(None)
     assert desk.stores[LEDGER].do(outbox.numbers).lowest_held == 2
+
+
+def test_a_clock_that_is_set_lets_go_of_nothing(desk: Desk) -> None:
+    desk.wall_s = 0.0  # a board without a clock of its own begins in 1970
+    desk.append()
+    desk.up()
+    desk.receipt(1)
+    desk.wall_s = WALL_S
+    desk.now_s += 3600
+    desk.uplink.step(None)
+    assert desk.stores[LEDGER].do(outbox.numbers).lowest_held == 1

@@ -1,0 +1,182 @@
+"""Bugs put in on purpose, so that the auditor is seen to catch each. A run without one uses `HONEST`.
+
+Each stands where the product has the right thing, as an argument: nothing of the product is patched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Engine, text
+from sqlite_utils import Database
+
+from edge import outbox
+from edge.clock import Clock
+from edge.outbox import Numbers, Signer
+from hub.ingest import Arrival
+from tests.seams.simulation.disk import Disk
+from wire.records import Receipt
+
+T = TypeVar("T")
+Disks = Mapping[str, Disk]
+Made = tuple[bytes, int, bytes]  # log_id, seq, data
+MINUTE_MS = 60 * 1000
+
+
+def append(disk: Disk, signer: Signer, clock: Clock, kind: str, body: bytes) -> Made:
+    """A new record, saved the way every pipe of the product saves one."""
+
+    def work(db: Database) -> Made:
+        seq = outbox.append(db, signer, clock.stamp(), kind, body)
+        (owed,) = outbox.read(db, seq, 1, 1)
+        return outbox.numbers(db).log_id, seq, owed.data
+
+    return disk.do(work)
+
+
+class Plant(Struct, frozen=True, kw_only=True):
+    """Where a bug may stand. `before_batch` answers receipts that are said before anything is committed."""
+
+    append: Callable[[Disk, Signer, Clock, str, bytes], Made] = append
+    stores: Callable[[Disks], Disks] = lambda disks: disks
+    puback: Callable[[Disks, bytes, int], None] = lambda disks, payload, reason: None
+    heard: Callable[[Disks, str, bytes], None] = lambda disks, topic, payload: None
+    tick: Callable[[Disks, Clock], None] = lambda disks, clock: None
+    before_batch: Callable[[Engine, list[Arrival]], list[Receipt]] = lambda engine, arrivals: []
+    disk_lies: bool = False
+    restore_keeps_epoch: bool = False
+    clones_a_card: bool = False
+    restores_a_card: bool = False
+
+
+HONEST = Plant()
+
+
+def raw_record(payload: bytes) -> tuple[str, bytes, int] | None:
+    """Device, log and number of the record in `payload`, taken apart without the product."""
+    try:
+        fields = msgspec.msgpack.decode(msgspec.msgpack.decode(payload)[0])
+        return fields[1], fields[2], fields[3]
+    except (msgspec.DecodeError, IndexError, KeyError, TypeError):
+        return None
+
+
+# --- at the terminal
+
+
+def _number_first(disk: Disk, signer: Signer, clock: Clock, kind: str, body: bytes) -> Made:
+    """Takes the number in one transaction and stores the record in the next."""
+
+    def take(db: Database) -> Numbers:
+        before = outbox.numbers(db)
+        db.execute("update log set next = next + 1")
+        return before
+
+    taken = disk.do(take)
+
+    def put(db: Database) -> Made:
+        db.execute("update log set next = ?", [taken.next])
+        seq = outbox.append(db, signer, clock.stamp(), kind, body)
+        (owed,) = outbox.read(db, seq, 1, 1)
+        return taken.log_id, seq, owed.data
+
+    return disk.do(put)
+
+
+def _trusts_puback(disks: Disks, payload: bytes, reason: int) -> None:
+    """Lets go of what the broker has acknowledged."""
+    raw = raw_record(payload)
+    if raw is None or reason != 0:
+        return
+    for disk in disks.values():
+        disk.do(lambda db: db.execute("update log set through = max(through, ?) where log_id = ?", [raw[2], raw[1]]))
+
+
+def _trusts_lower_receipt(disks: Disks, topic: str, payload: bytes) -> None:
+    """Believes the newest receipt, whatever it says."""
+    if not topic.endswith("/receipt"):
+        return
+    _, _, log_id, through, _ = msgspec.msgpack.decode(msgspec.msgpack.decode(payload)[0])
+    for disk in disks.values():
+        disk.do(lambda db: db.execute("update log set through = ? where log_id = ?", [through, log_id]))
+
+
+def _lets_go_early(disks: Disks, clock: Clock) -> None:
+    """Keeps what was receipted for a minute instead of 72 hours."""
+    for disk in disks.values():
+        disk.do(
+            lambda db: db.execute(
+                "delete from record where receipted_ms <= (select max(receipted_ms) from record) - ?", [MINUTE_MS]
+            )
+        )
+
+
+class _FromWhereItWas:
+    """A store whose log seems to be owed only from the highest number that was ever read for sending."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._read_through = 0
+
+    def do(self, work: Callable[[Database], T]) -> T:
+        value = self._disk.do(work)
+        if isinstance(value, tuple) and value and isinstance(value[-1], outbox.Owed):
+            self._read_through = max(self._read_through, value[-1].seq)
+        if isinstance(value, Numbers) and value.lowest_owed <= self._read_through < value.next:
+            return msgspec.structs.replace(value, lowest_owed=self._read_through)  # type: ignore[return-value]
+        return value
+
+
+def _resends_from_where_it_was(disks: Disks) -> Disks:
+    """Begins again at the last record it sent, not at the lowest owed."""
+    return {log: _FromWhereItWas(disk) for log, disk in disks.items()}  # type: ignore[misc]
+
+
+# --- at the hub
+
+
+def _receipts_first(engine: Engine, arrivals: list[Arrival]) -> list[Receipt]:
+    """Says that it holds what it is about to store."""
+    with engine.begin() as connection:
+        rows = connection.execute(text("select log_id, through from log")).all()
+        epoch = connection.execute(text("select value from hub_fact where name = 'epoch'")).scalar() or 1
+    through = {bytes(log_id): held for log_id, held in rows}
+    moved: dict[bytes, Receipt] = {}
+    for arrival in arrivals:
+        raw = raw_record(arrival.payload) if arrival.topic.endswith("/log") else None
+        if raw is not None and raw[2] == through.get(raw[1], 0) + 1:
+            through[raw[1]] = raw[2]
+            moved[raw[1]] = Receipt(v=1, device=raw[0], log_id=raw[1], through=raw[2], epoch=epoch)
+    return list(moved.values())
+
+
+def _takes_the_next_but_one(engine: Engine, arrivals: list[Arrival]) -> list[Receipt]:
+    """Accepts number n + 2 where n + 1 is missing."""
+    with engine.begin() as connection:
+        for arrival in arrivals:
+            raw = raw_record(arrival.payload) if arrival.topic.endswith("/log") else None
+            if raw is not None:
+                connection.execute(
+                    text("update log set through = through + 1 where log_id = :log and through = :seq - 2"),
+                    {"log": raw[1], "seq": raw[2]},
+                )
+            break  # only what comes first can be ahead of what is stored
+    return []
+
+
+PLANTS: dict[str, Plant] = {
+    "receipt before commit": Plant(before_batch=_receipts_first),
+    "released on PUBACK": Plant(puback=_trusts_puback),
+    "number taken outside the transaction": Plant(append=_number_first),
+    "resent from the wrong place": Plant(stores=_resends_from_where_it_was),
+    "number n + 2 accepted": Plant(before_batch=_takes_the_next_but_one),
+    "lower receipt of the same epoch believed": Plant(heard=_trusts_lower_receipt),
+    "let go after a minute": Plant(tick=_lets_go_early),
+    "disk that lies about syncing": Plant(disk_lies=True),
+    "restored without a higher epoch": Plant(restore_keeps_epoch=True),
+    "cloned card": Plant(clones_a_card=True),
+    "card restored from an image": Plant(restores_a_card=True),
+}

@@ -1,0 +1,112 @@
+"""Nothing is lost, by simulation: seeds of everything that can go wrong, an auditor that shares no code, and bugs put in
+on purpose to see that it would notice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from random import SystemRandom
+
+import pytest
+import structlog
+
+from tests.seams.simulate import Asked, Bench, silence, summary, told
+from tests.seams.simulation.faults import ALL, Fault
+from tests.seams.simulation.plants import HONEST, PLANTS
+from tests.seams.simulation.world import Outcome
+
+SEEDS = range(1, 9)
+RECORDS = 1000  # with the rest about a minute of one core; `make proof-simulation` goes on to a million
+UNCHOSEN = 2  # seeds that nobody chose, printed when they fail
+PLANT_RECORDS = 400
+PLANT_SEEDS = 8  # a planted bug needs its fault to strike at the right moment
+HASTE = 4.0
+
+Report = Callable[[object], None]
+
+# What once failed: the records and faults with which it did, so that it is seen again should it come back.
+FAILED = {
+    "a record and its PUBACK eaten on a living connection": (1, 600, (Fault.LOST, Fault.PUBACK_LOST)),
+    "records let go when a clock of 1970 was set": (1, 600, (Fault.CLOCK_SET, Fault.LINK_CUT)),
+}
+
+STRIKES = {  # the faults in whose company a planted bug does harm
+    "lower receipt of the same epoch believed": {Fault.REPLAYED, Fault.REORDERED, Fault.DOUBLED},
+    "let go after a minute": {Fault.LINK_CUT},
+    "restored without a higher epoch": {Fault.RESTORED, Fault.LINK_CUT},
+    "number taken outside the transaction": {Fault.TORN_COMMIT},
+    "number n + 2 accepted": {Fault.LOST, Fault.REORDERED},
+    "receipt before commit": {Fault.HUB_BEFORE_COMMIT, Fault.HUB_DATABASE},
+    "resent from the wrong place": {Fault.LOST, Fault.LINK_CUT},
+    "disk that lies about syncing": {Fault.POWER_CUT, Fault.TORN_COMMIT},
+}
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    before = structlog.get_config()
+    silence()
+    bench = Bench()
+    yield bench
+    bench.close()
+    structlog.configure(**before)
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> list[Outcome]:
+    return []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_nothing_is_lost_whatever_happens(bench: Bench, outcomes: list[Outcome], seed: int, report: Report) -> None:
+    outcomes.append(lived(bench, seed))
+    if len(outcomes) == len(SEEDS):
+        report(summary(outcomes))
+
+
+def test_nor_with_seeds_that_nobody_chose(bench: Bench) -> None:
+    for _ in range(UNCHOSEN):
+        lived(bench, SystemRandom().randrange(2**32))
+
+
+@pytest.mark.parametrize("name", FAILED)
+def test_what_once_failed_does_not_fail_again(bench: Bench, name: str) -> None:
+    seed, records, faults = FAILED[name]
+    outcome = bench.live(Asked(records=records, faults=faults, plant=HONEST, haste=HASTE), seed)
+    assert not outcome.findings, told(outcome)
+
+
+@pytest.mark.parametrize("name", PLANTS)
+def test_the_auditor_catches(bench: Bench, name: str, report: Report) -> None:
+    faults = tuple(sorted(STRIKES.get(name, ALL)))
+    asked = Asked(records=PLANT_RECORDS, faults=faults, plant=PLANTS[name], haste=HASTE)
+    records = 0
+    for seed in range(1, PLANT_SEEDS + 1):
+        outcome = bench.live(asked, seed)
+        records += outcome.records
+        if outcome.findings:
+            report(f"planted: {name}: caught after {records} records: {outcome.findings[0]}")
+            return
+    pytest.fail(f"{name} went unnoticed in {records} records")
+
+
+def test_a_seed_replays_exactly_in_another_process(bench: Bench) -> None:
+    seed, records = 5, 300
+    here = bench.live(Asked(records=records, faults=tuple(sorted(ALL)), plant=HONEST, haste=1.0), seed)
+    there = subprocess.run(
+        [sys.executable, "-m", "tests.seams.simulate", "--seed", str(seed), "--records", str(records), "--verbose"],
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert there.returncode == 0, there.stdout + there.stderr
+    assert told(here) in there.stdout
+
+
+def lived(bench: Bench, seed: int) -> Outcome:
+    outcome = bench.live(Asked(records=RECORDS, faults=tuple(sorted(ALL)), plant=HONEST, haste=1.0), seed)
+    assert not outcome.findings, told(outcome)
+    return outcome
