@@ -50,7 +50,7 @@ def open_store(home: Path) -> Engine:
 
     SettingsError when another process has it, or when it was written by a newer program. `engine.dispose()` lets go.
     """
-    lock = _locked(home)
+    lock = hold(home)
     # What is made beside it (write-ahead log, shared memory) takes its mode from the file: names and places stand there.
     os.close(os.open(home / DATABASE_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     engine = create_engine(
@@ -85,9 +85,9 @@ def epoch(connection: Connection) -> int:
     return 1 if found is None else int(found)
 
 
-def raise_epoch(connection: Connection) -> int:
+def raise_epoch(connection: Connection, at_least: int = 0) -> int:
     """Begin a new state epoch, and say which."""
-    new = epoch(connection) + 1
+    new = max(epoch(connection) + 1, at_least)
     changed = connection.execute(update(schema.hub_fact).where(schema.hub_fact.c.name == EPOCH).values(value=new))
     if changed.rowcount == 0:
         connection.execute(insert(schema.hub_fact).values(name=EPOCH, value=new))
@@ -99,7 +99,8 @@ def newest_record(connection: Connection) -> int:
     return int(connection.execute(select(func.max(schema.record.c.id))).scalar() or 0)
 
 
-def _locked(home: Path) -> int:
+def hold(home: Path) -> int:
+    """The lock on `home`, ours until it is closed; SettingsError when another process has it."""
     if not home.is_dir():
         raise SettingsError(f"{home} is not a folder; make the hub's home with: tandem-hub init --home {home}")
     lock = os.open(home / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
