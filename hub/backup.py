@@ -32,7 +32,7 @@ from msgspec import Struct
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from hub import audit
+from hub import audit, store
 from hub.settings import KEYS_FOLDER, MAPS_FOLDER, SETTINGS_FILE, Settings
 from hub.store import DATABASE_FILE
 from wire.keys import BACKUP_PUBLIC
@@ -424,4 +424,5 @@ def _new(path: Path) -> Iterator[BinaryIO]:
 
 def _note(parts: BackupParts, by: str | None, what: str, about: str, outcome: str, reason: str) -> None:
     with parts.engine.begin() as connection:
-        audit.append(connection, parts.now_ms(), "hub", by, what, about, outcome, reason)
+        number = audit.append(connection, parts.now_ms(), "hub", by, what, about, outcome, reason)
+        store.keep_fact(connection, audit.NO_BACKUP, 0 if outcome == audit.OK else number)

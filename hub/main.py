@@ -70,6 +70,7 @@ from hub.web.app import ConsoleParts, create_console
 from serving.server import Server, http_server, https_server
 from wire.codec import Malformed, decode
 from wire.keys import (
+    BACKUP_PUBLIC,
     HUB_KEY_FILES,
     KEY_STATEMENT,
     ROOT_CERTIFICATE,
@@ -357,12 +358,13 @@ def _start_pipes(
             vouched=vouched,
         )
     )
+    marks = Marks()
     parts = intake.IntakeParts(
         engine=engine,
         link=link,
         snapshot_key=ca.snapshot_key,
         note_keys=_note_keys(ca),
-        marks=Marks(),
+        marks=marks,
         positions=known,
         presence=here,
         told=_Told(board, downlink),
@@ -383,6 +385,7 @@ def _start_pipes(
         now_ms=_now_ms,
         secure_cookies=settings.console.is_tls,
         link_of=here.state,
+        dropped=lambda: marks.dropped,
     )
     api = DeviceApiParts(engine=engine, ca=ca, settings=settings, changed=changed, now_ms=_now_ms)
     servers = [_console_server(home, settings, create_console(console)), device_api_server(api, home)]
@@ -544,7 +547,7 @@ def _copy_keys(keys: Path, into: Path) -> None:
     if missing:
         raise SettingsError(f"{keys} lacks {', '.join(missing)}; give the folder `hub` that `tandem-fleet init` made")
     into.mkdir(mode=0o700, exist_ok=True)
-    for name in HUB_KEY_FILES:
+    for name in (*HUB_KEY_FILES, *([BACKUP_PUBLIC] if (keys / BACKUP_PUBLIC).is_file() else [])):
         shutil.copyfile(keys / name, into / name)
         (into / name).chmod(0o600)
 

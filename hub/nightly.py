@@ -46,7 +46,7 @@ def surplus(names: Iterable[str], keep: int) -> list[str]:
     return nightly[keep:]
 
 
-def run(parts: BackupParts, now: Callable[[], datetime]) -> None:
+def run(parts: BackupParts, now: Callable[[], datetime], *, look_s: float = LOOK_S) -> None:
     """Make one whenever it is due, until `parts.stopping`. `now` in the hub's own time zone."""
     settings = parts.settings.backup
     if settings.keep == 0:
@@ -54,7 +54,7 @@ def run(parts: BackupParts, now: Callable[[], datetime]) -> None:
         return
     folder = parts.home / settings.folder
     _sweep(folder)
-    while not parts.stopping.wait(LOOK_S):
+    while not parts.stopping.wait(look_s):
         if not is_due(_newest(parts.home, folder), now(), settings):
             continue
         try:

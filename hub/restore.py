@@ -22,6 +22,7 @@ import msgspec
 from cryptography import x509
 from msgspec import Struct
 from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from hub import audit, schema, store
 from hub.backup import (
@@ -63,7 +64,7 @@ def restore(file: Path, home: Path, by: str, now_ms: int, say: Say) -> Restored:
     try:
         with _old_home(home) as is_old:
             return _restore(file, home, is_old, by, now_ms, say)
-    except (OSError, sqlite3.Error) as wrong:
+    except (OSError, sqlite3.Error, SQLAlchemyError) as wrong:
         why = wrong.strerror if isinstance(wrong, OSError) and wrong.strerror else str(wrong)
         raise BackupError(f"{home} cannot be restored ({why}); nothing was changed") from None
 
@@ -119,7 +120,7 @@ def unpack(file: Path, into: Path, say: Say) -> Manifest:
         with file.open("rb") as data:
             if data.read(len(MAGIC)) == MAGIC:
                 raise BackupError(
-                    f"{file} is sealed to the bench; open it there with: tandem-fleet backup open {file.name} --home FLEET"
+                    f"{file} is sealed to the bench; open it there first: tandem-fleet backup open {file.name}"
                 )
             data.seek(0)
             progress = Progress(say, "reading the backup")
@@ -218,7 +219,9 @@ def _begin_anew(new: Path, old: Path | None, manifest: Manifest, by: str, now_ms
             newest = connection.execute(select(func.count()).select_from(schema.record)).scalar_one()
             made = datetime.fromtimestamp(manifest.made_ms / 1000, UTC).isoformat(timespec="seconds")
             reason = f"as of {made}, {newest} records, epoch {before} to {epoch}"
-            audit.append(connection, now_ms, "hub", by, "restored", None, audit.OK, reason)
+            number = audit.append(connection, now_ms, "hub", by, "restored", None, audit.OK, reason)
+            store.keep_fact(connection, audit.RESTORED, number)
+            store.keep_fact(connection, audit.NO_BACKUP, 0)
             for device in revoked:
                 audit.append(connection, now_ms, "hub", by, "device_stays_revoked", device, audit.OK)
     finally:
