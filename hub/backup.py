@@ -403,7 +403,7 @@ def _nothing_left(parts: tuple[Path, ...], folder: Path) -> Iterator[None]:
     _remove(parts)
     try:
         yield
-    except (OSError, sqlite3.Error) as wrong:
+    except (OSError, sqlite3.Error, SQLAlchemyError) as wrong:
         why = wrong.strerror if isinstance(wrong, OSError) and wrong.strerror else str(wrong)
         raise BackupError(f"{folder} does not take the backup ({why}); make room or choose another folder") from None
     finally:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from hub import backup
 from hub.backup import BackupError, BackupParts
@@ -55,11 +56,10 @@ def run(parts: BackupParts, now: Callable[[], datetime], *, look_s: float = LOOK
     folder = parts.home / settings.folder
     _sweep(folder)
     while not parts.stopping.wait(look_s):
-        if not is_due(_newest(parts.home, folder), now(), settings):
-            continue
         try:
-            _make(parts, folder, settings.keep)
-        except BackupError as wrong:
+            if is_due(_newest(parts.home, folder), now(), settings):
+                _make(parts, folder, settings.keep)
+        except (BackupError, SQLAlchemyError, OSError) as wrong:  # a hub without a backup is better than no hub
             _log.error("no backup this night", why=str(wrong))  # audited, so that the console says it too
             parts.stopping.wait(AGAIN_S)
 

@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import Engine, insert, select, text, update
 
-from hub import backup, ca, control, nightly, restore, schema, store
+from hub import alarms, backup, ca, control, nightly, restore, schema, store
 from hub.backup import BackupError, BackupParts, Made, Say, Stopped
 from hub.ca import open_ca, renew_crl
 from hub.settings import Backups, Settings, SettingsError, parse, text_of
@@ -515,3 +515,24 @@ def test_settings_that_would_make_no_backup_are_refused(line: str, word: str) ->
     with pytest.raises(SettingsError, match=word):
         parse(f'agency = "A"\n[backup]\n{line}\n')
     assert parse(text_of(Settings(agency="A"))).backup == Backups()
+
+
+def test_a_night_without_room_is_an_alarm_and_the_hub_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backup, "LEFT_BYTES_MIN", 1 << 60)
+    running = threading.Thread(
+        target=nightly.run,
+        args=(world.parts(), lambda: datetime.fromtimestamp(NOW_S + 10**8, EASTERN)),
+        kwargs={"look_s": 0.01},
+        daemon=True,
+    )
+    running.start()
+    deadline_s = time.monotonic() + 20
+    while not world.audited() and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert running.is_alive()
+    with world.engine.begin() as connection:
+        (alarm,) = alarms.raised(connection)
+    assert alarm.kind == "backup" and "make room" in alarm.text
+    world.stopping.set()
+    running.join(10)
+    assert list((world.home / "backups").iterdir()) == []
