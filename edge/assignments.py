@@ -12,8 +12,10 @@ from sqlite_utils import Database
 
 from edge import held, outbox
 from edge.outbox import Signer
+from wire import signature
+from wire.codec import decode
 from wire.facts import StatusFact
-from wire.records import Kind
+from wire.records import Kind, Record
 from wire.stamp import Stamp
 from wire.state import Assignment, Assignments
 from wire.status import By, Status, may_follow, status_from
@@ -90,6 +92,25 @@ def press(
 def fold(db: Database, said: Assignments) -> None:
     """Let go of the presses that the hub has folded into `said`."""
     db.execute("delete from press where seq <= ?", [_folded_through(db, said)])
+
+
+def remember(db: Database, said: Assignments) -> None:
+    """A hub that was restored has forgotten presses which it had folded, and will hear them again from the outbox.
+
+    Until it has, they count here as they did before it first heard them, so that no button jumps back to yesterday.
+    """
+    if said.log_id not in (None, outbox.numbers(db).log_id):
+        return  # the unit speaks through another board: ours are not the latest word
+    rows: list[tuple[int, bytes]] = db.execute(
+        "select seq, data from record where seq > ? and kind = ?", [_folded_through(db, said), Kind.STATUS]
+    ).fetchall()
+    for seq, data in rows:
+        record = decode(signature.payload_of(data), Record)
+        fact = decode(record.body, StatusFact)
+        db.execute(
+            "insert or ignore into press (seq, status, assignment, pressed_ms) values (?, ?, ?, ?)",
+            [seq, fact.status, fact.assignment, record.stamp.wall_ms or 0],
+        )
 
 
 def _folded_through(db: Database, said: Assignments) -> int:

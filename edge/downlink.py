@@ -173,7 +173,7 @@ class Downlink:
 
         Malformed, and nothing kept, when settings bring note keys that the agency's own keys do not vouch for.
         """
-        version = snapshot.version
+        version, before = snapshot.version, held.about(db, snapshot.section)
         is_new = held.keep(db, snapshot.section, version, payload, self._clock.wall_ms())
         if is_new and isinstance(content, TerminalSettings):
             note_keys.pin(db, note_keys.offered(self._identity, content))
@@ -182,6 +182,8 @@ class Downlink:
             outbox.append(db, self._signer, self._clock.stamp(), Kind.STATE_HELD, fact)
         if is_new and isinstance(content, Assignments):
             assignments.fold(db, content)
+            if before is not None and before.version.epoch < version.epoch:
+                assignments.remember(db, content)
         if isinstance(content, Shelf) and (is_new or not self._has_asked):
             self._ask(db, content)
         return is_new

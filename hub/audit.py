@@ -10,6 +10,11 @@ OK = "ok"
 DENIED = "denied"
 FAILED = "failed"
 
+# In hub_fact: the number of the newest line of each kind that a supervisor must see, so that no reader searches for it.
+WENT_BACK = "alarm_went_back"
+NO_BACKUP = "alarm_no_backup"  # 0 after one that was made
+RESTORED = "alarm_restored"
+
 
 def append(
     connection: Connection,
@@ -20,13 +25,14 @@ def append(
     about: str | None,
     outcome: str,
     reason: str | None = None,
-) -> None:
-    """Note a deed. `source`: "console", "hub" or a device id; `outcome`: "ok", "denied" or "failed".
+) -> int:
+    """Note a deed, and say under which number. `source`: "console", "hub" or a device id; `outcome`: "ok", "denied" or "failed".
 
     Never note text, a PIN, or the name of a person met: ids only.
     """
-    connection.execute(
-        insert(schema.audit).values(
-            at_ms=at_ms, source=source, actor=actor, what=what, about=about, outcome=outcome, reason=reason
-        )
-    )
+    number = connection.execute(
+        insert(schema.audit)
+        .values(at_ms=at_ms, source=source, actor=actor, what=what, about=about, outcome=outcome, reason=reason)
+        .returning(schema.audit.c.seq)
+    ).scalar_one()
+    return int(number)

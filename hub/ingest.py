@@ -321,7 +321,7 @@ class _Batch:
         """Learn a log's name, and record as a gap what its terminal no longer holds and we never got."""
         through = self._log_through(device, log.log_id, log.name)
         if log.next - 1 < through:
-            audit.append(
+            number = audit.append(
                 self._connection,
                 self._now_ms,
                 "hub",
@@ -331,6 +331,7 @@ class _Batch:
                 audit.FAILED,
                 f"the terminal counts to {log.next - 1} where we hold {through}",
             )
+            store.keep_fact(self._connection, audit.WENT_BACK, number)
         if log.lowest_held <= through + 1:
             return
         first, last = through + 1, log.lowest_held - 1

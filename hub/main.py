@@ -11,7 +11,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from threading import Event, Thread, Timer
@@ -23,7 +25,23 @@ from flask import Flask
 from msgspec import Struct
 from sqlalchemy import Engine
 
-from hub import accounts, audit, desired, intake, maps, positions, presence, projections, roster, store
+from hub import (
+    accounts,
+    audit,
+    backup,
+    control,
+    desired,
+    intake,
+    maps,
+    nightly,
+    positions,
+    presence,
+    projections,
+    roster,
+    store,
+)
+from hub import restore as restoring
+from hub.backup import BackupError, BackupParts, Made
 from hub.board import VIEWERS_MAX, Board
 from hub.broker import Broker
 from hub.ca import Ca, Service, ensure_tls, open_ca, renew_crl
@@ -52,6 +70,7 @@ from hub.web.app import ConsoleParts, create_console
 from serving.server import Server, http_server, https_server
 from wire.codec import Malformed, decode
 from wire.keys import (
+    BACKUP_PUBLIC,
     HUB_KEY_FILES,
     KEY_STATEMENT,
     ROOT_CERTIFICATE,
@@ -189,6 +208,44 @@ def rebuild(home: Path) -> None:
     click.echo(f"folded {count} records")
 
 
+@cli.command("backup")
+@HOME
+@click.option("--out", type=click.Path(path_type=Path), help="The file; by default one in the folder of hub.toml.")
+def backup_command(home: Path, out: Path | None) -> None:
+    """Write everything that makes this hub come back to one file, also while it runs."""
+    with _one_sentence():
+        settings = load(home)
+        if out is None:
+            folder = home / settings.backup.folder
+            with suppress(FileNotFoundError):
+                folder.mkdir(mode=0o700, exist_ok=True)
+            out = folder / backup.usual_name(_now_ms())
+        file = out.absolute()
+        made = control.ask_backup(home, file, click.echo) or _backup_here(home, settings, file)
+        how = "sealed to the bench" if made.is_sealed else "not sealed: it holds the hub's keys, lock it away"
+        click.echo(f"{made.path}: {made.size} bytes, {made.records} records, {made.took_s:.1f} s, {how}")
+
+
+def _backup_here(home: Path, settings: Settings, file: Path) -> Made:
+    """While no hub runs, this process is the one that may open the database."""
+    with _opened(home) as engine:
+        parts = BackupParts(
+            engine=engine, home=home, settings=settings, now_ms=_now_ms, stopping=Event(), only=threading.Lock()
+        )
+        return backup.make(parts, file, backup.user_name(os.geteuid()), click.echo)
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@HOME
+def restore(file: Path, home: Path) -> None:
+    """Make a home the hub in FILE. A hub that is there already is moved aside, not deleted."""
+    with _one_sentence():
+        restored = restoring.restore(file, home, backup.user_name(os.geteuid()), _now_ms(), click.echo)
+        for line in restoring.what_next(restored, home):
+            click.echo(line)
+
+
 # --- running ----------------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +270,7 @@ def run(home: Path, stop: Event) -> list[str]:
         broker = Broker(home, settings, lambda line: _log.warning("broker", said=line))
         broker.start()
         stack.callback(broker.stop)
+        _start_keeping(home, settings, engine, stack, fail, stop)
         for server in _start_pipes(home, settings, ca, engine, stack, fail, stop):
             stack.callback(server.stop)
         click.echo(
@@ -252,6 +310,22 @@ class _Told(Struct, frozen=True):
         self.downlink.wanted(wanted)
 
 
+def _start_keeping(
+    home: Path, settings: Settings, engine: Engine, stack: ExitStack, fail: Callable[[str], None], stop: Event
+) -> None:
+    """Backups: one each night, and whenever a command asks."""
+    stopping = Event()
+    parts = BackupParts(
+        engine=engine, home=home, settings=settings, now_ms=_now_ms, stopping=stopping, only=threading.Lock()
+    )
+    for thread in (
+        pipe("nightly", lambda: nightly.run(parts, lambda: datetime.now().astimezone()), fail, stop),
+        pipe("control", lambda: control.serve(home, partial(backup.make, parts), stopping), fail, stop),
+    ):
+        stack.callback(thread.join, 1.0)
+    stack.callback(stopping.set)
+
+
 def _start_pipes(
     home: Path,
     settings: Settings,
@@ -284,12 +358,13 @@ def _start_pipes(
             vouched=vouched,
         )
     )
+    marks = Marks()
     parts = intake.IntakeParts(
         engine=engine,
         link=link,
         snapshot_key=ca.snapshot_key,
         note_keys=_note_keys(ca),
-        marks=Marks(),
+        marks=marks,
         positions=known,
         presence=here,
         told=_Told(board, downlink),
@@ -310,6 +385,7 @@ def _start_pipes(
         now_ms=_now_ms,
         secure_cookies=settings.console.is_tls,
         link_of=here.state,
+        dropped=lambda: marks.dropped,
     )
     api = DeviceApiParts(engine=engine, ca=ca, settings=settings, changed=changed, now_ms=_now_ms)
     servers = [_console_server(home, settings, create_console(console)), device_api_server(api, home)]
@@ -445,7 +521,7 @@ def _one_sentence() -> Iterator[None]:
     """What the operator did wrong, as one sentence and exit code 2."""
     try:
         yield
-    except (SettingsError, MapError) as wrong:
+    except (SettingsError, MapError, BackupError) as wrong:
         click.echo(f"tandem-hub: {wrong}", err=True)
         sys.exit(MISUSE)
     except Refused as refused:
@@ -471,7 +547,7 @@ def _copy_keys(keys: Path, into: Path) -> None:
     if missing:
         raise SettingsError(f"{keys} lacks {', '.join(missing)}; give the folder `hub` that `tandem-fleet init` made")
     into.mkdir(mode=0o700, exist_ok=True)
-    for name in HUB_KEY_FILES:
+    for name in (*HUB_KEY_FILES, *([BACKUP_PUBLIC] if (keys / BACKUP_PUBLIC).is_file() else [])):
         shutil.copyfile(keys / name, into / name)
         (into / name).chmod(0o600)
 

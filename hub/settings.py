@@ -5,7 +5,9 @@ Everything that keeps the hub from starting is a `SettingsError`: one sentence t
 
 from __future__ import annotations
 
+import re
 import tomllib
+from datetime import time
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -52,6 +54,20 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
     name: str = "localhost"
 
 
+class Backups(Struct, frozen=True, kw_only=True):
+    """Where backups go (relative to the hub's home, or anywhere), at what local time one is made each night, and how
+    many of those are kept; with 0 none is made by itself."""
+
+    folder: str = "backups"
+    at: str = "03:15"
+    keep: int = 7
+
+    @property
+    def time(self) -> time:
+        """`at`, as a time of the day."""
+        return time.fromisoformat(self.at)
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """All of hub.toml. `state_spread_s`: over how long terminals spread their return after the broker was away."""
 
@@ -60,9 +76,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     console: Console = Console()
     device_api: DeviceApi = DeviceApi()
     broker: BrokerSettings = BrokerSettings()
+    backup: Backups = Backups()
 
 
-_SECTIONS: dict[str, type[Struct]] = {"console": Console, "device_api": DeviceApi, "broker": BrokerSettings}
+_CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+_SECTIONS: dict[str, type[Struct]] = {
+    "console": Console,
+    "device_api": DeviceApi,
+    "broker": BrokerSettings,
+    "backup": Backups,
+}
 
 
 def load(home: Path) -> Settings:
@@ -143,7 +166,15 @@ def _wrong(settings: Settings) -> str | None:
         return "console.certificate and console.key come together; set both or neither"
     if not console.is_tls and not is_loopback(console.host):
         return f"console.host {console.host} can be reached from outside; set console.certificate and console.key"
-    return None
+    return _wrong_backup(settings.backup)
+
+
+def _wrong_backup(backup: Backups) -> str | None:
+    if not 0 <= backup.keep <= 366:
+        return f"backup.keep is {backup.keep}; keep 1 to 366 nightly backups, or 0 to make none by itself"
+    if not _CLOCK.fullmatch(backup.at):
+        return f'backup.at is {backup.at!r}; say a time of the day as "03:15"'
+    return None if backup.folder else 'backup.folder is empty; "backups" is the usual one'
 
 
 def _written(value: object) -> str:

@@ -12,6 +12,8 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
+from hub import alarms
+from hub.alarms import Alarm
 from hub.positions import Position
 from hub.presence import State, Word
 from hub.rank import Need
@@ -119,9 +121,12 @@ class NoteView(Struct, frozen=True, kw_only=True):
 
 
 class HealthView(Struct, frozen=True, kw_only=True):
-    """What the hub had to refuse, by reason."""
+    """What the hub had to refuse, by reason, and what a supervisor must know. `dropped`: what was harmless and passed
+    over since the hub started, counted by reason; not in the stream, for it changes all the time."""
 
     quarantined: dict[str, int]
+    alarms: tuple[Alarm, ...] = ()
+    dropped: dict[str, int] | UnsetType = UNSET
 
 
 class Sections(Struct, frozen=True, kw_only=True):
@@ -275,11 +280,11 @@ def notes(connection: Connection) -> tuple[NoteView, ...]:
 
 
 def health(connection: Connection) -> HealthView:
-    """What was refused, counted by reason."""
+    """What was refused, counted by reason, and the alarms that nobody has seen."""
     rows = connection.execute(
         select(quarantine.c.why, func.count().label("n")).group_by(quarantine.c.why).order_by(quarantine.c.why)
     )
-    return HealthView(quarantined={row.why: row.n for row in rows})
+    return HealthView(quarantined={row.why: row.n for row in rows}, alarms=alarms.raised(connection))
 
 
 def position_view(position: Position) -> PositionView:

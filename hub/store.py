@@ -20,6 +20,7 @@ from sqlalchemy.exc import DatabaseError
 
 from hub import schema
 from hub.settings import SettingsError
+from hub.turns import InTurn
 
 DATABASE_FILE = "hub.db"
 LOCK_FILE = "lock"
@@ -50,11 +51,16 @@ def open_store(home: Path) -> Engine:
 
     SettingsError when another process has it, or when it was written by a newer program. `engine.dispose()` lets go.
     """
-    lock = _locked(home)
+    lock = hold(home)
     # What is made beside it (write-ahead log, shared memory) takes its mode from the file: names and places stand there.
     os.close(os.open(home / DATABASE_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     engine = create_engine(
-        f"sqlite:///{home / DATABASE_FILE}", pool_size=1, max_overflow=0, pool_timeout=WAIT_S, hide_parameters=True
+        f"sqlite:///{home / DATABASE_FILE}",
+        poolclass=InTurn,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=WAIT_S,
+        hide_parameters=True,
     )
     event.listen(engine, "connect", _opened)
     event.listen(engine, "begin", _begun)
@@ -81,17 +87,27 @@ def migrate(engine: Engine) -> None:
 
 def epoch(connection: Connection) -> int:
     """The hub's state epoch: it rises when the hub was restored from a backup."""
-    found = connection.execute(select(schema.hub_fact.c.value).where(schema.hub_fact.c.name == EPOCH)).scalar()
-    return 1 if found is None else int(found)
+    return fact(connection, EPOCH) or 1
 
 
-def raise_epoch(connection: Connection) -> int:
+def raise_epoch(connection: Connection, at_least: int = 0) -> int:
     """Begin a new state epoch, and say which."""
-    new = epoch(connection) + 1
-    changed = connection.execute(update(schema.hub_fact).where(schema.hub_fact.c.name == EPOCH).values(value=new))
-    if changed.rowcount == 0:
-        connection.execute(insert(schema.hub_fact).values(name=EPOCH, value=new))
+    new = max(epoch(connection) + 1, at_least)
+    keep_fact(connection, EPOCH, new)
     return new
+
+
+def fact(connection: Connection, name: str) -> int | None:
+    """A number that the hub keeps for itself; None when it never did."""
+    found = connection.execute(select(schema.hub_fact.c.value).where(schema.hub_fact.c.name == name)).scalar()
+    return None if found is None else int(found)
+
+
+def keep_fact(connection: Connection, name: str, value: int) -> None:
+    """Keep a number in place of the one before."""
+    table = schema.hub_fact
+    if connection.execute(update(table).where(table.c.name == name).values(value=value)).rowcount == 0:
+        connection.execute(insert(table).values(name=name, value=value))
 
 
 def newest_record(connection: Connection) -> int:
@@ -99,7 +115,8 @@ def newest_record(connection: Connection) -> int:
     return int(connection.execute(select(func.max(schema.record.c.id))).scalar() or 0)
 
 
-def _locked(home: Path) -> int:
+def hold(home: Path) -> int:
+    """The lock on `home`, ours until it is closed; SettingsError when another process has it."""
     if not home.is_dir():
         raise SettingsError(f"{home} is not a folder; make the hub's home with: tandem-hub init --home {home}")
     lock = os.open(home / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -15,7 +15,7 @@ from typing import TypeVar
 import click
 import msgspec
 
-from provisioning import ceremony, grants
+from provisioning import ceremony, grants, hub_backup
 from provisioning.ceremony import clinical_key_file, make_fleet, write_fleet
 from provisioning.errors import CannotDo
 from provisioning.files import write_new
@@ -209,6 +209,37 @@ def grant(
     _say(f"  tandem-edge desk accept {out} --home HOME")
     _say("Say this code to the clinician; do not write it beside the grant:")
     click.echo(code)
+
+
+@cli.group()
+def backup() -> None:
+    """Backups of the hub that only this bench opens."""
+
+
+@backup.command("key")
+@click.option("--home", type=PATH, required=True, help="The folder that `tandem-fleet init` made.")
+@click.option("--passphrase-file", type=PATH, required=True)
+def backup_key(home: Path, passphrase_file: Path) -> None:
+    """Make the key to which the hub seals its backups from now on, once."""
+    public = hub_backup.make_key(home, read_passphrase(passphrase_file))
+    _say(
+        f"The key is {home / hub_backup.BACKUP_KEY}. Without it no backup opens: copy it wherever you copy the root key."
+    )
+    _say(f"Copy its public half to the hub's folder keys: {public}")
+    click.echo(public)
+
+
+@backup.command("open")
+@click.argument("file", type=PATH)
+@click.option("--home", type=PATH, required=True, help="The folder that `tandem-fleet init` made.")
+@click.option("--passphrase-file", type=PATH, required=True)
+@click.option("--out", type=PATH, required=True, help="Where the opened backup goes.")
+def backup_open(file: Path, home: Path, passphrase_file: Path, out: Path) -> None:
+    """Open a sealed backup, to restore it."""
+    hub_backup.open_backup(file, home, read_passphrase(passphrase_file), out)
+    _say(f"{out} holds the hub's keys and names of people. Restore it: tandem-hub restore {out} --home HUB")
+    _say("Then destroy it; the sealed one stays.")
+    click.echo(out)
 
 
 def _refuse_staff(staff: str) -> None:

@@ -27,6 +27,9 @@ HUB_KEY_FILES = (  # what `tandem-fleet init` hands to the hub, and all of it
 )
 
 
+BACKUP_PUBLIC = "backup.pub"  # beside them when the bench made one: backups of the hub are then sealed to it
+
+
 class Role(StrEnum):
     """What a key of the statement or the list is for."""
 

@@ -31,6 +31,7 @@ ROLES: dict[str, frozenset[str]] = {
     "live.events": _BOARD,
     "live.notes": _BOARD,
     "live.health": _BOARD | {FLEET_TECH},
+    "live.seen": frozenset({SUPERVISOR}),
     "dispatch.one": _BOARD,
     "dispatch.timeline": _BOARD,
     "dispatch.open_incident": _DISPATCH,

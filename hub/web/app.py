@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from flask import Flask, Response, render_template, request
@@ -47,7 +47,7 @@ _CONTENT_POLICY = "; ".join(
 class ConsoleParts(Struct, frozen=True, kw_only=True):
     """What the console is made of. `maps_dir` is what `hub.maps.current_map` takes; `changed` is called after a
     dispatcher changed something, and tells the board and the terminals; `link_of` says whether a device is connected;
-    `hosts` are the names under which browsers may come, without ports."""
+    `dropped` counts what was harmless; `hosts` are the names under which browsers may come, without ports."""
 
     engine: Engine
     board: Board
@@ -58,6 +58,7 @@ class ConsoleParts(Struct, frozen=True, kw_only=True):
     now_ms: Callable[[], int]
     secure_cookies: bool
     link_of: LinkOf
+    dropped: Callable[[], Mapping[str, int]] = dict
     hosts: frozenset[str] = LOOPBACK
 
 
@@ -94,6 +95,7 @@ def create_console(parts: ConsoleParts) -> Flask:
             door,
             agency=parts.agency,
             link_of=parts.link_of,
+            dropped=parts.dropped,
         )
     )
     app.register_blueprint(dispatch_views(parts.engine, parts.positions, parts.changed, parts.now_ms, parts.link_of))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from flask import Blueprint, Response
-from msgspec import Struct
+from msgspec import Struct, structs
 from sqlalchemy import Engine
 
-from hub import snapshot
+from hub import alarms, snapshot
 from hub.board import Board
 from hub.errors import Refused
 from hub.positions import Positions
@@ -45,6 +45,12 @@ class Words(Struct, frozen=True, kw_only=True):
     languages: Mapping[str, str]
 
 
+class Seen(Struct, frozen=True, kw_only=True):
+    """A supervisor has seen the alarms through this moment, Unix ms of the hub."""
+
+    through_ms: int
+
+
 _WORDS = Words(
     types=tuple(TypeWord(code=one.code, label=one.label, is_gated=one.is_gated) for one in TYPES.values()),
     priorities=PRIORITIES,
@@ -63,8 +69,9 @@ def live_views(
     *,
     agency: str,
     link_of: LinkOf,
+    dropped: Callable[[], Mapping[str, int]],
 ) -> Blueprint:
-    """GET under /api/v1: me, words, snapshot, events, notes, health."""
+    """GET under /api/v1: me, words, snapshot, events, notes, health; POST: alarms/seen."""
     views = Blueprint("live", __name__, url_prefix="/api/v1")
 
     @views.get("/me")
@@ -106,6 +113,16 @@ def live_views(
     @views.get("/health")
     def health() -> Response:
         with engine.begin() as connection:
-            return answers.json(snapshot.health(connection))
+            found = snapshot.health(connection)
+        return answers.json(structs.replace(found, dropped=dict(dropped())))
+
+    @views.post("/alarms/seen")
+    def seen() -> Response:
+        through_ms = answers.body(Seen).through_ms
+        with engine.begin() as connection:
+            alarms.seen(connection, through_ms, signed_in().account, now_ms())
+            left = snapshot.health(connection)
+        board.changed()
+        return answers.json(left)
 
     return views

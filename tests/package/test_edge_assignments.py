@@ -31,18 +31,28 @@ class Cab:
         self.store = Store(home / "ledger.db", schema.LEDGER)
         self.log_id = self.store.do(outbox.numbers).log_id
 
-    def hub_says(self, status: str, *ids: str, through: int = 0, log_id: bytes | None = None) -> None:
+    def hub_says(
+        self,
+        status: str,
+        *ids: str,
+        through: int = 0,
+        log_id: bytes | None = None,
+        is_log_known: bool = True,
+        is_restored: bool = False,
+    ) -> None:
         said = Assignments(
             unit="u1",
             call_sign="CARE-1",
             status=status,
             status_ms=0,
-            log_id=log_id or self.log_id,
+            log_id=(log_id or self.log_id) if is_log_known else None,
             status_through=through,
             assignments=tuple(job(name) for name in ids),
         )
         self.fleet.say(self.store, self.who, "assignments", said)
         self.store.do(lambda db: assignments.fold(db, said))
+        if is_restored:
+            self.store.do(lambda db: assignments.remember(db, said))
 
     def view(self) -> View:
         view = self.store.do(lambda db: assignments.view(db, self.who.kem))
@@ -158,3 +168,30 @@ def test_a_press_whose_record_cannot_be_made_does_not_show(cab: Cab) -> None:
         cab.store.do(fails)
     assert cab.view().status is Status.AVAILABLE
     assert cab.store.do(outbox.numbers).next == 1
+
+
+def test_a_restored_hub_that_forgot_a_press_does_not_take_it_back(cab: Cab) -> None:
+    cab.hub_says("assigned", "a1")
+    heard = cab.press(Status.ACKNOWLEDGED)
+    forgotten = cab.press(Status.EN_ROUTE)
+    cab.hub_says("en_route", "a1", through=forgotten)
+    assert cab.presses() == 0
+    cab.hub_says("acknowledged", "a1", through=heard, is_restored=True)
+    assert cab.view().status is Status.EN_ROUTE
+    cab.hub_says("en_route", "a1", through=forgotten)
+    assert (cab.view().status, cab.presses()) == (Status.EN_ROUTE, 0)
+
+
+def test_a_restored_hub_that_never_heard_this_board_does_not_take_its_press_back(cab: Cab) -> None:
+    cab.hub_says("assigned", "a1")
+    cab.hub_says("en_route", "a1", through=cab.press(Status.EN_ROUTE))
+    cab.hub_says("off_duty", is_restored=True, is_log_known=False)
+    assert cab.view().status is Status.EN_ROUTE
+    assert cab.view().current is None, "and an assignment that the hub forgot is none"
+
+
+def test_a_restored_hub_that_hears_the_unit_through_another_board_has_the_last_word(cab: Cab) -> None:
+    cab.hub_says("assigned", "a1")
+    cab.hub_says("en_route", "a1", through=cab.press(Status.EN_ROUTE))
+    cab.hub_says("available", log_id=b"o" * 16, is_restored=True)
+    assert cab.view().status is Status.AVAILABLE

@@ -21,7 +21,7 @@ from edge.sync import HubSaid
 from tests.terminal_fleet import TerminalFleet
 from wire import topics
 from wire.codec import Malformed, decode, encode
-from wire.facts import AuditFact, ShelfWanted, StateHeld
+from wire.facts import AuditFact, ShelfWanted, StateHeld, StatusFact
 from wire.live import HubPresence, sign_hub_presence
 from wire.records import Kind, Receipt, Record, open_record, sign_receipt
 from wire.state import (
@@ -280,3 +280,30 @@ def test_assignments_that_do_not_decode_never_replace_good_ones(terminal: Termin
     )
     assert terminal.version("assignments") == Version(1, 1)
     assert terminal.refusals == 1
+
+
+def test_only_a_higher_epoch_brings_back_presses_that_the_hub_had_heard(terminal: Terminal) -> None:
+    fact = StatusFact(unit="u1", status="en_route", by="crew")
+    stamp = terminal.clock.stamp()
+    seq = terminal.ledger.do(lambda db: outbox.append(db, terminal.signer, stamp, Kind.STATUS, fact))
+    log_id = terminal.ledger.do(outbox.numbers).log_id
+
+    def said(version: Version, through: int) -> Message:
+        content = Assignments(
+            unit="u1",
+            call_sign="CARE-1",
+            status="en_route",
+            status_ms=0,
+            log_id=log_id,
+            status_through=through,
+            assignments=(),
+        )
+        return terminal.snapshot("assignments", content, version)
+
+    def presses() -> int:
+        return int(terminal.ledger.do(lambda db: db.execute("select count(*) from press").fetchone()[0]))
+
+    terminal.hear(said(Version(1, 1), seq), said(Version(1, 2), 0))
+    assert presses() == 0
+    terminal.hear(said(Version(2, 3), 0))
+    assert presses() == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,32 @@ def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with engine.begin() as connection:
         assert connection.execute(text("select count(*) from unit")).scalar() == 0
     engine.dispose()
+
+
+def test_nobody_overtakes_who_waits_for_the_one_connection(tmp_path: Path) -> None:
+    engine = store.open_store(tmp_path)
+    turns = [0]
+    is_over = threading.Event()
+
+    def without_pause() -> None:
+        while not is_over.is_set():
+            with engine.begin() as connection:
+                connection.execute(text("select 1"))
+            turns[0] += 1
+
+    busy = threading.Thread(target=without_pause, daemon=True)
+    busy.start()
+    waited = []
+    try:
+        for _ in range(50):
+            before = turns[0]
+            with engine.begin():
+                waited.append(turns[0] - before)
+    finally:
+        is_over.set()
+        busy.join()
+        engine.dispose()
+    assert sorted(waited)[25] <= 2, "the thread that just gave it back took it again, before the one that waits"
 
 
 def test_a_file_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:

@@ -100,7 +100,8 @@ def test_a_change_tells_only_the_sections_that_differ(hub: World) -> None:
         )
     hub.board.changed()
     name, data = next(events)
-    assert (name, data["health"]) == ("health", {"quarantined": {"replay": 1}})
+    assert (name, data["health"]["quarantined"]) == ("health", {"replay": 1})
+    assert [alarm["text"] for alarm in data["health"]["alarms"]] == ["CARE-1: 1 message refused, replay"]
 
 
 def test_a_change_that_changes_nothing_is_not_told(hub: World) -> None:

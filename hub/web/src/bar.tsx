@@ -1,5 +1,6 @@
 // The strip on top: who, whether the hub is there, whether the terminals are, and what was refused.
 
+import { Alarms } from "./alarms";
 import { switchTheme, theme } from "./look";
 import { clock } from "./say";
 import { agency, health, link, me, units } from "./state";
@@ -11,6 +12,7 @@ export function Bar() {
             <h1 class="brand">Tandem</h1>
             <span class="agency">{agency}</span>
             <span class="spring" />
+            <Alarms />
             <Health />
             <time class="clock" aria-label="Time">
                 {clock(second.value, true)}

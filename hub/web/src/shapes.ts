@@ -79,8 +79,17 @@ export interface Note {
     held_ms: number;
 }
 
+export interface Alarm {
+    at_ms: number;
+    kind: string;
+    text: string;
+    what_to_do: string;
+}
+
 export interface Health {
     quarantined: Record<string, number>;
+    alarms: Alarm[];
+    dropped?: Record<string, number>;
 }
 
 export interface Snapshot {

@@ -11,7 +11,7 @@ export const agency = signal("");
 export const units = signal<Unit[]>([]);
 export const incidents = signal<Incident[]>([]);
 export const notes = signal<Note[]>([]);
-export const health = signal<Health>({ quarantined: {} });
+export const health = signal<Health>({ quarantined: {}, alarms: [] });
 /** By unit. Replaced as a whole when a tick brings some. */
 export const positions = signal<ReadonlyMap<string, Position>>(new Map());
 export const hasSnapshot = signal(false);

@@ -1,0 +1,143 @@
+"""How a command reaches the hub that runs: a socket in its home, for the hub's own user and root only.
+
+The hub alone may have its database open, so what needs the database while it serves is asked of it. One line of JSON asks;
+lines of JSON answer until one of them is the end. The socket is reached through the folder's descriptor, because the path of
+a socket may have 107 bytes and a home may be anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Event, Thread
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from hub.backup import BackupError, Made, Say, Stopped, user_name
+
+SOCKET = "control"
+LINE_BYTES_MAX = 8192
+ASKERS_MAX = 4  # people at a keyboard
+LOOK_S = 0.3  # how soon a stop is seen
+ASKER_S_MAX = 5.0  # an asker that does not read is left alone; what it asked for is done all the same
+
+_log = structlog.get_logger("hub.control")
+
+
+class AskBackup(Struct, frozen=True, kw_only=True, tag="backup"):
+    """Make a backup in this file."""
+
+    out: str
+
+
+class Told(Struct, frozen=True, kw_only=True, tag="told"):
+    """How far it is."""
+
+    text: str
+
+
+class Ready(Struct, frozen=True, kw_only=True, tag="made"):
+    """It is on the disk."""
+
+    made: Made
+
+
+class No(Struct, frozen=True, kw_only=True, tag="no"):
+    """It was not made; one sentence."""
+
+    sentence: str
+
+
+Answer = Told | Ready | No
+MakeBackup = Callable[[Path, str, Say], Made]  # the file, who asks, who hears how far it is
+
+
+def serve(home: Path, make: MakeBackup, stopping: Event) -> None:
+    """Answer commands until `stopping`."""
+    with _listening(home) as listener:
+        while not stopping.is_set():
+            try:
+                asker, _ = listener.accept()
+            except TimeoutError:
+                continue
+            asker.settimeout(ASKER_S_MAX)
+            Thread(target=_answer, args=(asker, make), name="control", daemon=True).start()
+    (home / SOCKET).unlink(missing_ok=True)
+
+
+def ask_backup(home: Path, out: Path, say: Say) -> Made | None:
+    """Let the hub that runs in `home` make a backup; None when none runs there, BackupError when it makes none."""
+    try:
+        with _in(home) as path, socket.socket(socket.AF_UNIX) as hub:
+            hub.connect(path)
+            hub.sendall(msgspec.json.encode(AskBackup(out=str(out))) + b"\n")
+            return _heard(hub, say)
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    except ConnectionError:
+        raise Stopped("the hub ended before the backup was made; start it, and make the backup again") from None
+
+
+def _heard(hub: socket.socket, say: Say) -> Made:
+    with hub.makefile("rb") as lines:
+        for line in lines:
+            match msgspec.json.decode(line, type=Answer):
+                case Told(text=text):
+                    say(text)
+                case Ready(made=made):
+                    return made
+                case No(sentence=sentence):
+                    raise BackupError(sentence)
+    raise ConnectionResetError
+
+
+def _answer(asker: socket.socket, make: MakeBackup) -> None:
+    def tell(answer: Answer) -> None:
+        with suppress(OSError):  # whoever asked has gone
+            asker.sendall(msgspec.json.encode(answer) + b"\n")
+
+    with asker:
+        try:
+            asked, by = _asked(asker)
+            tell(Ready(made=make(Path(asked.out), by, lambda text: tell(Told(text=text)))))
+        except BackupError as wrong:
+            tell(No(sentence=str(wrong)))
+        except (OSError, msgspec.DecodeError) as wrong:
+            _log.warning("not a command", why=str(wrong))
+        except Exception:
+            _log.exception("a command broke")
+            tell(No(sentence="the hub could not do it; its log says why"))
+
+
+def _asked(asker: socket.socket) -> tuple[AskBackup, str]:
+    _pid, uid, _gid = struct.unpack("3i", asker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    if uid not in (0, os.geteuid()):
+        raise BackupError("only the hub's own user may ask for this")
+    with asker.makefile("rb") as lines:
+        return msgspec.json.decode(lines.readline(LINE_BYTES_MAX), type=AskBackup), user_name(uid)
+
+
+@contextmanager
+def _listening(home: Path) -> Iterator[socket.socket]:
+    (home / SOCKET).unlink(missing_ok=True)  # of a hub that was killed: the home is locked by us
+    with _in(home) as path, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        (home / SOCKET).chmod(0o600)
+        listener.listen(ASKERS_MAX)
+        listener.settimeout(LOOK_S)
+        yield listener
+
+
+@contextmanager
+def _in(home: Path) -> Iterator[str]:
+    folder = os.open(home, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{SOCKET}"
+    finally:
+        os.close(folder)
