@@ -258,7 +258,11 @@ def test_a_gpsd_that_is_not_there_is_said_once_and_asked_again() -> None:
 
 
 def test_a_gpsd_that_ends_is_lost() -> None:
-    assert list(told(Server([HELLO, tpv(), ConnectionResetError(104, "reset")]).readings())) == ["opened", "fix", "lost"]
+    assert list(told(Server([HELLO, tpv(), ConnectionResetError(104, "reset")]).readings())) == [
+        "opened",
+        "fix",
+        "lost",
+    ]
 
 
 def test_a_receiver_that_is_unplugged_is_lost_and_found_again() -> None:
