@@ -7,7 +7,9 @@ import random
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Event, Thread
@@ -19,20 +21,23 @@ import structlog
 from msgspec import Struct
 from sqlite_utils import Database
 
-from edge import clock, desk, downlink, held, identity, schema, settings, store, uplink, vault
+from edge import clock, clock_floor, desk, downlink, held, identity, schema, settings, store, uplink, vault
 from edge.clock import Clock
+from edge.clock_watch import ClockWatch
 from edge.downlink import Desk, Downlink
 from edge.errors import Refused
 from edge.identity import Identity
-from edge.link import Link, TlsFiles
+from edge.link import Link
 from edge.outbox import LEDGER, TRAIL, Signer
 from edge.policy import Cadence
-from edge.settings import ReceiverSettings, Settings, SettingsError
+from edge.settings import ReceiverSettings, Settings, SettingsError, TimeSettings
 from edge.store import Store
+from edge.tls import TlsFiles
 from edge.tracker import DESK, GpsState, Tracker
 from edge.trail import TrailKeeper
 from edge.uplink import LiveSlot, Uplink
 from firmware_bridge import serial_port
+from firmware_bridge.chrony import SockRefclock, fed
 from serving.server import http_server
 from wire.codec import Malformed
 from wire.state import TerminalSettings
@@ -87,6 +92,40 @@ def run(home: Path) -> None:
     if ended.why:
         click.echo(f"The terminal ends because {ended.why}.", err=True)
         sys.exit(1)
+
+
+@cli.command(name="clock-floor")
+@_home
+@click.option("--forget", is_flag=True, help="Forget what was kept, after a clock that was wrong has raised it.")
+def clock_floor_command(home: Path, forget: bool) -> None:
+    """Set the system clock on to the earliest it can be, before anything is connected. Never back.
+
+    Needs the right to set the clock (root, or CAP_SYS_TIME); the terminal does without.
+    """
+    try:
+        who = identity.load(home)
+        if forget:
+            click.echo("The kept floor is forgotten." if clock_floor.forget(home) else "No floor was kept.")
+        floor_ms = clock_floor.bounds(home, who.chain_path).floor_ms
+        click.echo(_apply_floor(floor_ms))
+    except SettingsError as wrong:
+        raise Misuse(str(wrong)) from None
+    except OSError as wrong:
+        click.echo(
+            f"The clock is below its floor and cannot be set ({_short(wrong)}): run this as root before the terminal, as"
+            " docs/how-to/keep-time.md says. Until then the terminal reckons with the floor by itself.",
+            err=True,
+        )
+        sys.exit(1)
+
+
+def _apply_floor(floor_ms: int) -> str:
+    floor = datetime.fromtimestamp(floor_ms / 1000, UTC).isoformat(timespec="seconds")
+    before_s = time.time()
+    if before_s * 1000 >= floor_ms:
+        return f"The clock is not below its floor, {floor}."
+    time.clock_settime(time.CLOCK_REALTIME, floor_ms / 1000)
+    return f"The clock was set on to its floor, {floor}; it was {(floor_ms / 1000 - before_s) / 86400:.1f} days behind."
 
 
 @cli.group()
@@ -214,7 +253,8 @@ def _open_stores(home: Path, who: Identity, ended: _Ended) -> _Stores:
 
 def _start(parts: list[_Part], home: Path, chosen: Settings, who: Identity, stores: _Stores, ended: _Ended) -> None:
     """Everything in the order in which it is needed; `parts` grows by what runs, so that a failure stops just that."""
-    now = Clock(clock.boot_id())
+    known = clock_floor.bounds(home, who.chain_path)
+    now = Clock(clock.boot_id(), floor_ms=known.floor_ms, ceiling_ms=known.ceiling_ms)
     signer = Signer(who.device, who.key)
     chance = random.SystemRandom()  # two boards of one batch must not choose the same moments
 
@@ -229,6 +269,7 @@ def _start(parts: list[_Part], home: Path, chosen: Settings, who: Identity, stor
         noticed=notices.put,
         heard=heard.put,
         chance=chance,
+        certificates_at_s=now.certificates_at_s,
     )
     live = LiveSlot(signer, now, broker.publish)
     up = Uplink(notices, stores.by_name, signer, now, broker.publish, live, software=software, chance=chance)
@@ -252,7 +293,9 @@ def _start(parts: list[_Part], home: Path, chosen: Settings, who: Identity, stor
     _add(parts, "live", live.run, live.stop)
     _add(parts, "uplink", up.run, up.stop)
     _add(parts, "downlink", down.run, down.stop)
-    gps_state = _start_tracker(parts, chosen.receiver, stores, signer, now, live, up)
+    watch = ClockWatch(now, stores.ledger, signer, home, up.wake)
+    _add(parts, "clock", watch.run, watch.stop)
+    gps_state = _start_tracker(parts, chosen.receiver, chosen.time, stores, signer, now, live, up)
     _add(parts, "link", broker.run, broker.stop)
     _start_screen(parts, chosen, home, who, stores, signer, now, up, gps_state)
 
@@ -260,6 +303,7 @@ def _start(parts: list[_Part], home: Path, chosen: Settings, who: Identity, stor
 def _start_tracker(
     parts: list[_Part],
     receiver: ReceiverSettings | None,
+    timing: TimeSettings,
     stores: _Stores,
     signer: Signer,
     now: Clock,
@@ -274,7 +318,10 @@ def _start_tracker(
     stop = Event()
     tracker = Tracker(now, TrailKeeper(stores.trail, signer, now), live.offer, up.wake)
     port = serial_port.Receiver(serial_port.ReceiverSettings(port=receiver.port, baud=receiver.baud))
-    _add(parts, "tracker", lambda: tracker.run(port.readings(stop)), stop.set)
+    readings = port.readings(stop)
+    if timing.chrony_socket:
+        readings = fed(readings, SockRefclock(Path(timing.chrony_socket)))
+    _add(parts, "tracker", lambda: tracker.run(readings), stop.set)
     return tracker.state
 
 

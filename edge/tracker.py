@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import structlog
 from msgspec import Struct
 
-from edge.clock import AGREES_WITHIN_S, Clock
+from edge.clock import Clock
 from edge.trail import TrailKeeper
 from firmware_bridge.readings import Condition, FixRead, PortState, Reading
 from wire.fix import Fix
@@ -77,7 +77,7 @@ class Tracker:
     def _fix(self, read: FixRead) -> None:
         self._offer(read.fix, read.read_mono_s)
         self._last, self._word = read, "fix"
-        self._clock.gps_agrees(self._is_the_time(read))
+        self._clock.gps_says(read.fix.at, read.read_mono_s)
         if self._trail.add(read.fix, read.read_mono_s):
             self._kept()
 
@@ -86,14 +86,8 @@ class Tracker:
         log.info("receiver", condition=state.condition.value, why=state.why)
         if state.condition is not Condition.OPENED:
             self._offer(None, state.at_mono_s)
-            self._clock.gps_agrees(False)
+            self._clock.gps_lost()
             self._flush()
-
-    def _is_the_time(self, read: FixRead) -> bool:
-        if read.fix.at is None:
-            return False
-        now_s = read.fix.at.timestamp() + self._clock.mono_s() - read.read_mono_s
-        return abs(self._clock.wall_ms() / 1000 - now_s) <= AGREES_WITHIN_S
 
     def _flush(self) -> None:
         if self._trail.flush():

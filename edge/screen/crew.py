@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 from flask import Blueprint, Response, current_app, jsonify, make_response, redirect, render_template, request, url_for
 from sqlite_utils import Database
 
 from edge import assignments, desk, outbox, shift, vault
+from edge.clock import ClockState
 from edge.errors import Refused
 from edge.screen import guard
 from edge.screen.picture import Cab, Picture, Pressed, people
@@ -131,7 +133,7 @@ def crew_views(cab: Cab) -> Blueprint:
     @views.get("/api/v1/state")
     def state() -> Response:
         session = guard.session()
-        return jsonify(_state(cab.look(session.id)) | {"csrf": session.csrf})
+        return jsonify(_state(cab.look(session.id), parts.clock.state()) | {"csrf": session.csrf})
 
     return views
 
@@ -235,7 +237,7 @@ def _audit(cab: Cab, what: str, outcome: str, actor: str) -> None:
     parts.wake()
 
 
-def _state(p: Picture) -> dict[str, object]:
+def _state(p: Picture, clock: ClockState) -> dict[str, object]:
     view = p.view
     current = view.current if view is not None else None
     return {
@@ -282,6 +284,7 @@ def _state(p: Picture) -> dict[str, object]:
             "satellites": p.gps_state.satellites,
             "words": None if p.gps is None else p.gps.head,
         },
+        "health": {"clock": msgspec.structs.asdict(clock)},
         "notes": [
             {"id": entry.note_id.hex(), "encounter": entry.encounter.hex(), "state": str(entry.state)}
             for entry in p.entries
