@@ -103,7 +103,8 @@ class Clock:
         self._slept_s = slept_s
         self._floor_ms = floor_ms
         self._ceiling_ms = ceiling_ms
-        self._gps_base_s: float | None = None  # satellite time less the monotonic clock, while satellites are heard
+        self._gps_base_s: float | None = None  # their last word on the time, less the monotonic clock and sleep
+        self._is_gps_heard = False
         self._last_ms = 0
         self._counting = Lock()
 
@@ -137,11 +138,13 @@ class Clock:
 
     def gps_says(self, at: datetime | None, read_mono_s: float) -> None:
         """What a receiver said when the monotonic clock was `read_mono_s`: a date that may be believed, or None."""
-        self._gps_base_s = None if at is None else at.timestamp() - read_mono_s
+        self._is_gps_heard = at is not None
+        if at is not None:
+            self._gps_base_s = at.timestamp() - read_mono_s - self._slept_s()
 
     def gps_lost(self) -> None:
-        """Satellites are heard no more. What they said of the time was said, but nothing confirms it now."""
-        self._gps_base_s = None
+        """Satellites are heard no more. What they said of the time stays known; nothing confirms the system clock now."""
+        self._is_gps_heard = False
 
     def stamp(self) -> Stamp:
         """Now, for a record."""
@@ -156,18 +159,15 @@ class Clock:
 
     def relation(self) -> Relation:
         """How the clocks stand to each other now."""
-        mono_s, quality = self._mono_s(), self._best_quality()
-        wall_base_s = self._wall_s() - mono_s
-        gps_base_s, true_base_s = self._gps_base_s, None
-        if _is_trusted(quality) and wall_base_s + mono_s >= WALL_FLOOR_MS / 1000:
-            true_base_s = (
-                wall_base_s  # where satellites agree it is the better figure: their word is up to a second old
-            )
-        elif gps_base_s is not None:
-            true_base_s, quality = gps_base_s, ClockQuality.GPS
+        mono_s, wall_s, gps_s, quality = self._mono_s(), self._wall_s(), self._gps_s(), self._best_quality()
+        true_s = None
+        if _is_trusted(quality) and wall_s >= WALL_FLOOR_MS / 1000:
+            true_s = wall_s  # where satellites agree it is the better figure: their word is up to a second old
+        elif gps_s is not None:
+            true_s, quality = gps_s, ClockQuality.GPS
         return Relation(
-            wall_base_ms=round(wall_base_s * 1000),
-            true_base_ms=None if true_base_s is None else round(true_base_s * 1000),
+            wall_base_ms=round((wall_s - mono_s) * 1000),
+            true_base_ms=None if true_s is None else round((true_s - mono_s) * 1000),
             quality=quality,
             slept_ms=round(self._slept_s() * 1000),
         )
@@ -177,18 +177,18 @@ class Clock:
 
         Never before the floor, so that a clock that stands in 1970, or was set back, revives no certificate.
         """
-        now_s, floor_s, gps_base_s = self._wall_s(), self._floor_ms / 1000, self._gps_base_s
-        if gps_base_s is not None and self._quality() is not ClockQuality.NTP and not self._does_gps_agree():
-            return max(gps_base_s + self._mono_s(), floor_s)
-        return floor_s if now_s < floor_s else None
+        gps_s, floor_s = self._gps_s(), self._floor_ms / 1000
+        if gps_s is not None and self._quality() is not ClockQuality.NTP and not self._is_near(gps_s):
+            return max(gps_s, floor_s)
+        return floor_s if self._wall_s() < floor_s else None
 
     def state(self) -> ClockState:
         """For the screen and for whoever mends the board."""
-        now, gps_base_s = self.relation(), self._gps_base_s
-        gps = "none" if gps_base_s is None else "agree" if self._does_gps_agree() else "disagree"
+        now, gps_s = self.relation(), self._gps_s()
+        is_heard = self._is_gps_heard and gps_s is not None
         return ClockState(
             quality=self.stamp().quality,
-            gps=gps,
+            gps="none" if not is_heard or gps_s is None else "agree" if self._is_near(gps_s) else "disagree",
             off_s=None if now.true_base_ms is None else (now.true_base_ms - now.wall_base_ms) / 1000,
             floor_ms=self._floor_ms,
             is_below_floor=self.wall_ms() < self._floor_ms,
@@ -196,15 +196,20 @@ class Clock:
 
     def _best_quality(self) -> ClockQuality:
         """Satellites over the network over the board's own battery. A clock that satellites deny is only the board's."""
-        if self._gps_base_s is None:
-            return self._quality()
-        if self._does_gps_agree():
+        system, gps_s = self._quality(), self._gps_s()
+        if not self._is_gps_heard or gps_s is None:
+            return system
+        if self._is_near(gps_s):
             return ClockQuality.GPS
-        return ClockQuality.NONE if self._quality() is ClockQuality.NONE else ClockQuality.RTC
+        return ClockQuality.NONE if system is ClockQuality.NONE else ClockQuality.RTC
 
-    def _does_gps_agree(self) -> bool:
+    def _gps_s(self) -> float | None:
+        """What time it is by the last word of satellites."""
         gps_base_s = self._gps_base_s
-        return gps_base_s is not None and abs(self._wall_s() - self._mono_s() - gps_base_s) <= AGREES_WITHIN_S
+        return None if gps_base_s is None else gps_base_s + self._mono_s() + self._slept_s()
+
+    def _is_near(self, gps_s: float) -> bool:
+        return abs(self._wall_s() - gps_s) <= AGREES_WITHIN_S
 
 
 def _is_trusted(quality: ClockQuality) -> bool:
