@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct
 from sqlite_utils import Database
 
+from edge.clock import WALL_FLOOR_MS
 from wire.codec import encode
 from wire.ids import ID_BYTES
 from wire.live import LogRange
@@ -141,15 +142,15 @@ def take_receipt(db: Database, receipt: Receipt, now_ms: int) -> bool:
 def sweep(db: Database, now_ms: int) -> int:
     """How many records were let go: the oldest few, if the hub's receipt has covered them for 72 hours.
 
-    A receipt that seems to come from the future was stamped by a clock that has been corrected since: it counts from
-    now, because keeping longer is safe and letting go early is not.
+    A receipt that seems to come from the future, or from before this program was, was stamped by a clock that has been
+    corrected since: it counts from now, because keeping longer is safe and letting go early is not.
     """
     bound: tuple[int, int] = db.execute(
         "select coalesce(min(seq), 0) + ?, (select through from log) from record", [SWEEP_RECORDS]
     ).fetchone()
     db.execute(
-        "update record set receipted_ms = ? where seq < ? and seq <= ? and receipted_ms > ?",
-        [now_ms, *bound, now_ms],
+        "update record set receipted_ms = ? where seq < ? and seq <= ? and (receipted_ms > ? or receipted_ms < ?)",
+        [now_ms, *bound, now_ms, WALL_FLOOR_MS if now_ms >= WALL_FLOOR_MS else 0],
     )
     return db.execute(
         "delete from record where seq < ? and seq <= ? and receipted_ms <= ?", [*bound, now_ms - KEPT_MS]

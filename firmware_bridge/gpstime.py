@@ -31,9 +31,7 @@ def agree(times: Sequence[datetime | None]) -> bool:
     last = times[-AGREEING:]
     if last[0] == last[-1]:
         return False  # a receiver that stands still at midnight, as some do before their first fix
-    return all(
-        before is not None and after is not None and _follows(before, after) for before, after in pairwise(last)
-    )
+    return all(before is not None and after is not None and _follows(before, after) for before, after in pairwise(last))
 
 
 def _follows(before: datetime, after: datetime) -> bool:

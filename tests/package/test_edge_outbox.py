@@ -141,6 +141,20 @@ def test_a_receipt_stamped_by_a_clock_that_ran_ahead_counts_from_now(ledger: Sto
     assert ledger.do(lambda db: outbox.sweep(db, NOW_MS + KEPT_MS)) == 1
 
 
+def test_a_receipt_of_a_clock_in_1970_counts_from_when_the_clock_was_set(ledger: Store) -> None:
+    ledger.do(append)
+    ledger.do(lambda db: receipted(db, 1, now_ms=60_000))
+    assert ledger.do(lambda db: outbox.sweep(db, 60_000)) == 0
+    assert ledger.do(lambda db: outbox.sweep(db, NOW_MS)) == 0
+    assert ledger.do(lambda db: outbox.sweep(db, NOW_MS + KEPT_MS)) == 1
+
+
+def test_a_clock_that_stays_in_1970_lets_go_after_three_days_all_the_same(ledger: Store) -> None:
+    ledger.do(append)
+    ledger.do(lambda db: receipted(db, 1, now_ms=60_000))
+    assert ledger.do(lambda db: outbox.sweep(db, 60_000 + KEPT_MS)) == 1
+
+
 def test_when_the_oldest_was_stored_is_unknown_if_the_clock_was_not_set(ledger: Store) -> None:
     unset = Stamp(boot=bytes(16), mono_ms=5, wall_ms=None, quality="none")
     ledger.do(lambda db: append(db, 1, unset))
