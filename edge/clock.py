@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import secrets
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from uuid import UUID
@@ -26,7 +29,10 @@ AGREES_WITHIN_S = 2.0  # a receiver's time is up to a second old when it has bee
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NTP_SAYS_SO = Path("/run/systemd/timesync/synchronized")  # systemd-timesyncd touches it once it has set the clock
 _RTC = Path("/sys/class/rtc/rtc0")
+_STATUS = Path("/proc/self/status")
 _TIMEX_BYTES = 256  # struct timex is 208 on 64-bit Linux; all zeros asks and changes nothing
+_TRY = f"import ctypes; ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer({_TIMEX_BYTES}))"
+TRY_S_MAX = 10.0
 _TIME_ERROR = 5  # the kernel's word for a clock that nobody steers, or that was set by hand since
 
 
@@ -47,12 +53,32 @@ def system_quality() -> ClockQuality:
 
 def _is_steered() -> bool:
     """Whether chrony, ntpd or another such program holds the system clock, as the kernel knows."""
+    return _may_ask_the_kernel() and 0 <= _adjtimex() < _TIME_ERROR
+
+
+def _adjtimex() -> int:
     try:
-        adjtimex = ctypes.CDLL(None).adjtimex
+        answer: int = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
     except (OSError, AttributeError):
+        return -1
+    return answer
+
+
+@cache
+def _may_ask_the_kernel() -> bool:
+    """Whether asking is safe: a unit that filters system calls ends the process at this one, unless it lets it through
+    (SystemCallFilter=adjtimex). So there a process of its own tries first, once."""
+    try:
+        is_filtered = "\nSeccomp:\t0\n" not in _STATUS.read_text()
+    except OSError:
+        is_filtered = True
+    if not is_filtered:
+        return True
+    try:
+        tried = subprocess.run([sys.executable, "-S", "-c", _TRY], capture_output=True, timeout=TRY_S_MAX, check=False)
+    except (OSError, subprocess.SubprocessError):
         return False
-    answer: int = adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
-    return 0 <= answer < _TIME_ERROR
+    return tried.returncode == 0
 
 
 def slept_s() -> float:
