@@ -16,7 +16,7 @@ from edge.clock import WALL_FLOOR_MS, Clock, Relation, system_quality
 from edge.clock_floor import FLOOR_FILE, MARGIN_MS, STEP_MS
 from edge.clock_watch import JUMP_MS, PAUSE_S, ClockWatch, has_jumped, is_learned, remembered
 from edge.outbox import Signer
-from edge.settings import SettingsError
+from edge.settings import SETTINGS_FILE, SettingsError, load
 from edge.store import Store
 from tests.terminal_fleet import TerminalFleet
 from wire.codec import decode
@@ -323,3 +323,18 @@ def test_no_certificate_is_judged_before_the_floor(wall_s: float, gps_s: float |
         clock.gps_says(datetime.fromtimestamp(gps_s, UTC), 5.0)
     at_s = clock.certificates_at_s()
     assert (wall_s if at_s is None else at_s) >= WALL_FLOOR_MS / 1000
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["gps.sock", "/" + "x" * 107])
+def test_a_socket_that_cannot_be_one_is_refused_at_the_start(tmp_path: Path, path: str) -> None:
+    (tmp_path / SETTINGS_FILE).write_text(f'[time]\nchrony_socket = "{path}"\n')
+    with pytest.raises(SettingsError, match="chrony_socket"):
+        load(tmp_path)
+
+
+def test_without_a_word_nothing_is_offered_to_chrony(tmp_path: Path) -> None:
+    (tmp_path / SETTINGS_FILE).write_text("")
+    assert load(tmp_path).time.chrony_socket == ""

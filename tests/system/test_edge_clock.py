@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -168,6 +170,23 @@ def test_the_clock_is_set_on_to_its_floor_or_says_that_it_may_not_be(site: Site)
     site.clock.set(0)
     said = subprocess.run(command, cwd=ROOT, env=site.terminal.environment, capture_output=True, text=True, check=True)
     assert said.stdout.startswith("The clock is not below its floor, ")
+
+
+def test_chrony_is_offered_the_time_of_each_dated_fix(site: Site) -> None:
+    path = site.terminal.home / "gps.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as chronyd:
+        chronyd.bind(str(path))
+        chronyd.settimeout(20)
+        with (site.terminal.home / "terminal.toml").open("a") as settings:
+            settings.write(f'[time]\nchrony_socket = "{path}"\n')
+        site.clock.set(0)
+        site.terminal.start()
+        site.drive()
+        sample = chronyd.recv(100)
+    seconds, _, offset_s, *_, magic = struct.unpack("@qqdiiii", sample)
+    noon = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+    assert (len(sample), magic) == (40, 0x534F434B)
+    assert abs(seconds + offset_s - noon.timestamp()) < 60
 
 
 def _days(fact: ClockCorrected) -> float:
