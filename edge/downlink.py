@@ -15,6 +15,7 @@ from sqlite_utils import Database
 
 from edge import assignments, held, note_keys, outbox
 from edge.clock import Clock
+from edge.clock_floor import MARGIN_MS
 from edge.identity import Identity
 from edge.link import Message
 from edge.outbox import LEDGER, Signer
@@ -136,6 +137,7 @@ class Downlink:
     def _presence(self, payload: bytes) -> None:
         presence = open_hub_presence(payload, self._identity.snapshot_public)
         self._has_asked = False
+        self._clock.not_earlier(presence.wall_ms - MARGIN_MS)  # kept by the broker for days perhaps, and still past
         self._spread(presence.spread_s)
         self._hub_said(HubSaid(presence.is_here, presence.epoch))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
-from pathlib import Path
 from queue import Empty, Queue
 from random import Random
 from threading import Event
@@ -22,6 +21,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edge import tls
+from edge.tls import TlsFiles
 from wire.enrollment import BrokerAddress
 from wire.topics import HUB_PRESENCE, Up, UpTopic, every_down, text
 
@@ -43,14 +44,6 @@ class Backoff(Struct, frozen=True, kw_only=True):
     s_min: float = 1.0
     s_max: float = 120.0
     healthy_s: float = 60.0
-
-
-class TlsFiles(Struct, frozen=True, kw_only=True):
-    """PEM files, read for each connection: a renewed identity is used from the next one on."""
-
-    chain: Path
-    key: Path
-    root: Path
 
 
 class Opened(Struct, frozen=True):
@@ -125,7 +118,7 @@ class Link:
 
     `next_session` counts connections across restarts; `farewell` is the signed word that a session is over, spoken by
     the broker as the will or by us at an orderly end. `noticed` and `heard` are called from several threads and must
-    only queue.
+    only queue. `certificates_at_s`: when the broker's certificate has to be good, None: now.
     """
 
     def __init__(
@@ -139,6 +132,7 @@ class Link:
         noticed: Callable[[Notice], None],
         heard: Callable[[Message], None],
         chance: Random,
+        certificates_at_s: Callable[[], float | None] = lambda: None,
         backoff: Backoff | None = None,
     ) -> None:
         self._device = device
@@ -149,6 +143,7 @@ class Link:
         self._noticed = noticed
         self._heard = heard
         self._chance = chance
+        self._certificates_at_s = certificates_at_s
         self._backoff = backoff or Backoff()
         self._spread_s = 0.0
         self._stopping = Event()
@@ -253,7 +248,7 @@ class Link:
         client.connect_timeout = CONNECT_S_MAX
         client.max_inflight_messages_set(OPEN_MAX)
         client.max_queued_messages_set(OPEN_MAX)
-        client.tls_set_context(_tls(self._files))
+        client.tls_set_context(tls.context(self._files, self._certificates_at_s()))
         will_properties = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
         will_properties.WillDelayInterval = WILL_DELAY_S
         client.will_set(
@@ -309,14 +304,6 @@ def _lost(is_said: bool, reason: ReasonCode) -> _Lost:
     if "keep alive" in str(reason).lower():
         return _Lost("the broker has fallen silent", False)
     return _Lost("the connection was cut", True)
-
-
-def _tls(files: TlsFiles) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_verify_locations(files.root)
-    context.load_cert_chain(files.chain, files.key)
-    return context
 
 
 def _expiry() -> Properties:

@@ -7,7 +7,9 @@ import random
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Event, Thread
@@ -19,22 +21,26 @@ import structlog
 from msgspec import Struct
 from sqlite_utils import Database
 
-from edge import clock, desk, downlink, held, identity, schema, settings, store, uplink, vault
+from edge import clock, clock_floor, desk, downlink, held, identity, schema, settings, store, uplink, vault
 from edge.cab import Cab
 from edge.clock import Clock
+from edge.clock_watch import ClockWatch
 from edge.downlink import Desk, Downlink
 from edge.errors import Refused
 from edge.identity import Identity
-from edge.link import Link, TlsFiles
+from edge.link import Link
 from edge.outbox import LEDGER, TRAIL, Signer
 from edge.policy import Cadence
 from edge.screen.zone import Zone
-from edge.settings import ReceiverSettings, Settings, SettingsError, Source
+from edge.settings import ReceiverSettings, Settings, SettingsError, Source, TimeSettings
 from edge.store import Store
+from edge.tls import TlsFiles
 from edge.tracker import DESK, NOT_FITTED, GpsState, Tracker
 from edge.trail import TrailKeeper
 from edge.uplink import LiveSlot, Uplink
 from firmware_bridge import pins, serial_port
+from firmware_bridge.chrony import SockRefclock, fed
+from firmware_bridge.gpsd import Gpsd
 from firmware_bridge.pins import Board
 from firmware_bridge.reader import Counts
 from firmware_bridge.readings import Reading
@@ -94,6 +100,40 @@ def run(home: Path) -> None:
     if ended.why:
         click.echo(f"The terminal ends because {ended.why}.", err=True)
         sys.exit(1)
+
+
+@cli.command(name="clock-floor")
+@_home
+@click.option("--forget", is_flag=True, help="Forget what was kept, after a clock that was wrong has raised it.")
+def clock_floor_command(home: Path, forget: bool) -> None:
+    """Set the system clock on to the earliest it can be, before anything is connected. Never back.
+
+    Needs the right to set the clock (root, or CAP_SYS_TIME); the terminal does without.
+    """
+    try:
+        who = identity.load(home)
+        if forget:
+            click.echo("The kept floor is forgotten." if clock_floor.forget(home) else "No floor was kept.")
+        floor_ms = clock_floor.bounds(home, who.chain_path).floor_ms
+        click.echo(_apply_floor(floor_ms))
+    except SettingsError as wrong:
+        raise Misuse(str(wrong)) from None
+    except OSError as wrong:
+        click.echo(
+            f"The clock is below its floor and cannot be set ({_short(wrong)}): run this as root before the terminal, as"
+            " docs/how-to/keep-time.md says. Until then the terminal reckons with the floor by itself.",
+            err=True,
+        )
+        sys.exit(1)
+
+
+def _apply_floor(floor_ms: int) -> str:
+    floor = datetime.fromtimestamp(floor_ms / 1000, UTC).isoformat(timespec="seconds")
+    before_s = time.time()
+    if before_s * 1000 >= floor_ms:
+        return f"The clock is not below its floor, {floor}."
+    time.clock_settime(time.CLOCK_REALTIME, floor_ms / 1000)
+    return f"The clock was set on to its floor, {floor}; it was {(floor_ms / 1000 - before_s) / 86400:.1f} days behind."
 
 
 @cli.group()
@@ -232,7 +272,8 @@ def _start(
     ended: _Ended,
 ) -> None:
     """Everything in the order in which it is needed; `parts` grows by what runs, so that a failure stops just that."""
-    now = Clock(clock.boot_id())
+    known = clock_floor.bounds(home, who.chain_path)
+    now = Clock(clock.boot_id(), floor_ms=known.floor_ms, ceiling_ms=known.ceiling_ms)
     signer = Signer(who.device, who.key)
     chance = random.SystemRandom()  # two boards of one batch must not choose the same moments
 
@@ -247,6 +288,7 @@ def _start(
         noticed=notices.put,
         heard=heard.put,
         chance=chance,
+        certificates_at_s=now.certificates_at_s,
     )
     live = LiveSlot(signer, now, broker.publish)
     up = Uplink(notices, stores.by_name, signer, now, broker.publish, live, software=software, chance=chance)
@@ -270,10 +312,12 @@ def _start(
 
     _add(parts, "live", live.run, live.stop)
     _add(parts, "uplink", up.run, up.stop)
-    gps_state = _start_tracker(parts, home, chosen.receiver, stores, signer, now, live, up)
+    watch = ClockWatch(now, stores.ledger, signer, home, up.wake)
+    _add(parts, "clock", watch.run, watch.stop)
+    gps_state = _start_tracker(parts, home, chosen.receiver, chosen.time, stores, signer, now, live, up)
     zone = Zone(now.mono_s)
-    known = stores.ledger.do(lambda db: held.content(db, who.kem, Section.ASSIGNMENTS, Assignments))
-    cab = _start_cab(parts, board, up, gps_state, zone, known, ended)
+    assigned = stores.ledger.do(lambda db: held.content(db, who.kem, Section.ASSIGNMENTS, Assignments))
+    cab = _start_cab(parts, board, up, gps_state, zone, assigned, ended)
     _add(parts, "downlink", down.run, down.stop)  # after the cab, which rings for what it hears
     _add(parts, "link", broker.run, broker.stop)
     _start_screen(parts, chosen, home, who, stores, signer, now, up, gps_state, cab, zone)
@@ -283,6 +327,7 @@ def _start_tracker(
     parts: list[_Part],
     home: Path,
     receiver: ReceiverSettings | None,
+    timing: TimeSettings,
     stores: _Stores,
     signer: Signer,
     now: Clock,
@@ -295,9 +340,12 @@ def _start_tracker(
         live.offer(None, now.mono_s())  # the hub shall know that it will not hear where this unit is
         return lambda: NOT_FITTED
     stop = Event()
-    readings, counts = _source(receiver, home)
+    read, counts = _source(receiver, home)
+    readings = read(stop)
+    if timing.chrony_socket:
+        readings = fed(readings, SockRefclock(Path(timing.chrony_socket)))
     tracker = Tracker(now, TrailKeeper(stores.trail, signer, now), live.offer, up.wake, counts=counts)
-    _add(parts, "tracker", lambda: tracker.run(readings(stop)), stop.set)
+    _add(parts, "tracker", lambda: tracker.run(readings), stop.set)
     return tracker.state
 
 
@@ -306,9 +354,8 @@ def _source(
 ) -> tuple[Callable[[Event], Iterator[Reading]], Callable[[], Counts | None]]:
     """Where positions come from, and what counts its sentences."""
     if receiver.source is Source.GPSD:
-        raise SettingsError(
-            f'{home / settings.SETTINGS_FILE} asks for gpsd, which is not there yet: say source = "serial".'
-        )
+        daemon = Gpsd(receiver.gpsd_host, receiver.gpsd_port, estimates=receiver.estimates)
+        return daemon.readings, daemon.counts
     port = serial_port.Receiver(
         serial_port.ReceiverSettings(
             port=receiver.port,

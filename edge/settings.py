@@ -17,6 +17,7 @@ from firmware_bridge.pins import PinsSettings
 
 SETTINGS_FILE = "terminal.toml"
 BAUD_MAX = 4_000_000  # Linux knows no faster name
+SOCKET_BYTES_MAX = 107  # sun_path, less its end
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -71,12 +72,29 @@ class ScreenSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"screen.port {self.port} is not between 1 and 65535")
 
 
+class TimeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is done with satellite time. `chrony_socket`: the socket of chrony's `refclock SOCK`; empty: nothing."""
+
+    chrony_socket: str = ""
+
+    def __post_init__(self) -> None:
+        if self.chrony_socket and not self.chrony_socket.startswith("/"):
+            raise ValueError(
+                f"time.chrony_socket {self.chrony_socket} is not a path from the root, as /run/chrony/gps.sock"
+            )
+        if len(self.chrony_socket.encode()) > SOCKET_BYTES_MAX:
+            raise ValueError(
+                f"time.chrony_socket is longer than {SOCKET_BYTES_MAX} bytes, which no socket's name may be"
+            )
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All of `terminal.toml`. A desk has no `receiver` and no `pins`; neither has a vehicle where they are not fitted."""
 
     screen: ScreenSettings = ScreenSettings()
     receiver: ReceiverSettings | None = None
     pins: PinsSettings | None = None
+    time: TimeSettings = TimeSettings()
 
 
 def load(home: Path) -> Settings:

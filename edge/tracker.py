@@ -12,7 +12,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from edge.clock import AGREES_WITHIN_S, Clock
+from edge.clock import Clock
 from edge.trail import TrailKeeper
 from firmware_bridge.hold import Hold
 from firmware_bridge.pace import Pace
@@ -126,7 +126,7 @@ class Tracker:
         fix = self._hold.take(read.fix, read.read_mono_s, is_emergency=self._is_emergency())
         self._offer(fix, read.read_mono_s)
         self._last, self._word = FixRead(fix=fix, read_mono_s=read.read_mono_s), "fix"
-        self._clock.gps_agrees(self._is_the_time(read))
+        self._clock.gps_says(read.fix.at, read.read_mono_s)
         if self._pace.is_due(read) and self._trail.add(fix, read.read_mono_s):
             self._kept()
 
@@ -136,14 +136,8 @@ class Tracker:
         log.info("receiver", condition=state.condition.value, why=state.why, port=state.port, baud=state.baud)
         if state.condition is not Condition.OPENED:
             self._offer(None, state.at_mono_s)
-            self._clock.gps_agrees(False)
+            self._clock.gps_lost()
             self._flush()
-
-    def _is_the_time(self, read: FixRead) -> bool:
-        if read.fix.at is None:
-            return False
-        now_s = read.fix.at.timestamp() + self._clock.mono_s() - read.read_mono_s
-        return abs(self._clock.wall_ms() / 1000 - now_s) <= AGREES_WITHIN_S
 
     def _flush(self) -> None:
         if self._trail.flush():

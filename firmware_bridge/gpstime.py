@@ -29,7 +29,12 @@ def agree(times: Sequence[datetime | None]) -> bool:
     if len(times) < AGREEING:
         return False
     last = times[-AGREEING:]
-    return all(
-        before is not None and after is not None and timedelta(0) < after - before <= STEP_MAX
-        for before, after in pairwise(last)
-    )
+    if last[0] == last[-1]:
+        return False  # a receiver that stands still at midnight, as some do before their first fix
+    return all(before is not None and after is not None and _follows(before, after) for before, after in pairwise(last))
+
+
+def _follows(before: datetime, after: datetime) -> bool:
+    """A leap second is the first second of the next day, as everywhere in POSIX; so that second comes twice."""
+    is_leap_second = before == after and (after.hour, after.minute, after.second) == (0, 0, 0)
+    return is_leap_second or timedelta(0) < after - before <= STEP_MAX

@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 from sqlalchemy import ColumnElement, Connection, Row, delete, exists, insert, select, update
 
-from hub import schema, store
+from hub import clocks, schema, store
 from wire import notes, trail
 from wire.codec import Malformed, decode
 from wire.facts import AuditFact, ShelfWanted, ShiftFact, StateHeld, StatusFact
@@ -99,7 +99,7 @@ def fold(connection: Connection, held: Held) -> Change:
 
 def rebuild(connection: Connection) -> int:
     """Drop every projection and fold all records and acts again, in their order; how many records there were."""
-    for table in (schema.unit_now, schema.status_history, schema.note):
+    for table in (schema.unit_now, schema.status_history, schema.note, schema.clock_correction):
         connection.execute(delete(table))
     connection.execute(
         update(schema.assignment).values(received_ms=None, acknowledged_ms=None, released_ms=None, released_by=None)
@@ -193,6 +193,7 @@ def _fold_status(connection: Connection, held: Held) -> Change:
         about=fact.assignment,
         noted_ms=noted_ms,
         quality=record.stamp.quality,
+        noted=record,
     )
     if status is Status.AVAILABLE and now.assignment is not None:
         # Pressed before the crew could see what waits for it: a unit that was sent somewhere is never shown as free.
@@ -329,6 +330,11 @@ def _fold_audit(_connection: Connection, held: Held) -> Change:
     return NOTHING
 
 
+def _fold_clock_corrected(connection: Connection, held: Held) -> Change:
+    clocks.keep(connection, held.id, held.record)
+    return NOTHING
+
+
 def _fold_shelf_wanted(_connection: Connection, held: Held) -> Change:
     decode(held.record.body, ShelfWanted)  # answered once, when it comes
     return NOTHING
@@ -342,6 +348,7 @@ _FOLDS: dict[str, Callable[[Connection, Held], Change]] = {
     Kind.TRAIL: _fold_trail,
     Kind.AUDIT: _fold_audit,
     Kind.SHELF_WANTED: _fold_shelf_wanted,
+    Kind.CLOCK_CORRECTED: _fold_clock_corrected,
 }
 
 
@@ -413,8 +420,9 @@ def _set(
     about: str | None = None,
     noted_ms: int | None = None,
     quality: str = HUB_QUALITY,
+    noted: Record | None = None,
 ) -> UnitNow:
-    """Give the unit a status, and its history a line."""
+    """Give the unit a status, and its history a line. `noted`: the record that says so, if a board's does."""
     now = replace(now, status=status, status_ms=at_ms, status_by=by, skipped=is_skip)
     _keep(connection, now)
     connection.execute(
@@ -428,6 +436,10 @@ def _set(
             noted_ms=noted_ms,
             quality=quality,
             held_ms=at_ms,
+            device=None if noted is None else noted.device,
+            boot=None if noted is None else noted.stamp.boot,
+            mono_ms=None if noted is None else noted.stamp.mono_ms,
+            stamped_ms=None if noted is None else noted.stamp.wall_ms,
         )
     )
     return now

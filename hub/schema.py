@@ -268,6 +268,22 @@ status_history = Table(
     Column("noted_ms", Integer),  # the board's clock, null when it had none to believe
     Column("quality", Text, nullable=False),
     Column("held_ms", Integer, nullable=False),
+    Column("device", Text),  # whose record it was, and when by that board's own clocks; null: not a board's word
+    Column("boot", LargeBinary),
+    Column("mono_ms", Integer),
+    Column("stamped_ms", Integer),  # what the board's clock said, right or wrong
+)
+
+clock_correction = Table(  # what boards learned of their clocks: how to read the times of one power-on anew
+    "clock_correction",
+    metadata,
+    Column("record", Integer, primary_key=True, autoincrement=False),  # record.id
+    Column("device", Text, nullable=False),
+    Column("boot", LargeBinary, nullable=False),
+    Column("mono_ms", Integer, nullable=False),
+    Column("wall_before_ms", Integer, nullable=False),
+    Column("wall_after_ms", Integer, nullable=False),
+    Column("quality", Text, nullable=False),
 )
 
 note = Table(  # the shelf: sealed notes and their routing envelope
@@ -336,6 +352,7 @@ hub_fact = Table(  # state epoch, next incident number
 Index("record_by_kind", record.c.kind, record.c.id)
 Index("status_history_by_unit", status_history.c.unit, status_history.c.id)
 Index("assignment_by_unit", assignment.c.unit, assignment.c.released_ms)
+Index("clock_correction_by_boot", clock_correction.c.device, clock_correction.c.boot, clock_correction.c.mono_ms)
 Index("note_by_encounter", note.c.encounter)
 Index("act_by_assignment", act.c.assignment)
 Index("quarantine_by_device", quarantine.c.device)

@@ -7,17 +7,25 @@ from collections.abc import Iterator
 from msgspec import Struct
 from sqlalchemy import Connection, select
 
+from hub import clocks
 from hub.schema import assignment, incident, note, status_history, unit
 from hub.snapshot import label
+from wire.stamp import Stamp
 
 
 class Happening(Struct, frozen=True, kw_only=True):
-    """One line. `what`: opened, sent, on_terminal, acknowledged, status, released, note, closed; `detail` for people."""
+    """One line. `what`: opened, sent, on_terminal, acknowledged, status, released, note, closed; `detail` for people.
+
+    `at_ms` is the hub's time and orders. `noted_ms`: when it happened by the board's clock as the board stamped it, None
+    when it had no idea; `corrected_ms`: what that really was, None when the stamp is right or nobody knows better.
+    """
 
     at_ms: int
     what: str
     call_sign: str | None = None
     detail: str | None = None
+    noted_ms: int | None = None
+    corrected_ms: int | None = None
 
 
 def timeline(connection: Connection, incident_id: str) -> tuple[Happening, ...]:
@@ -58,13 +66,25 @@ def _of_assignments(connection: Connection, incident_id: str) -> Iterator[Happen
 
 def _of_statuses(connection: Connection, incident_id: str) -> Iterator[Happening]:
     for row in connection.execute(
-        select(status_history.c.held_ms, status_history.c.status, unit.c.call_sign)
+        select(status_history, unit.c.call_sign)
         .join(assignment, assignment.c.assignment == status_history.c.assignment)
         .join(unit, unit.c.unit == status_history.c.unit)
         .where(assignment.c.incident == incident_id, status_history.c.by != "hub")
         .order_by(status_history.c.id)
     ):
-        yield Happening(at_ms=row.held_ms, what="status", call_sign=row.call_sign, detail=label(row.status))
+        stamp = (
+            None
+            if row.device is None
+            else Stamp(boot=row.boot, mono_ms=row.mono_ms, wall_ms=row.stamped_ms, quality=row.quality)
+        )
+        yield Happening(
+            at_ms=row.held_ms,
+            what="status",
+            call_sign=row.call_sign,
+            detail=label(row.status),
+            noted_ms=row.stamped_ms,
+            corrected_ms=None if stamp is None else clocks.corrected_ms(connection, row.device, stamp),
+        )
 
 
 def _of_notes(connection: Connection, incident_id: str) -> Iterator[Happening]:

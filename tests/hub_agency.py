@@ -262,7 +262,7 @@ class AssignmentRow(Struct, frozen=True):
     released_by: str | None
 
 
-PROJECTED = ("unit_now", "status_history", "note", "assignment")
+PROJECTED = ("unit_now", "status_history", "note", "assignment", "clock_correction")
 
 ROSTER = roster.RosterFile(
     unit=(

@@ -45,6 +45,27 @@ class ShiftFact(Struct, frozen=True, kw_only=True):
         id_bytes(self.shift)
 
 
+class ClockCorrected(Struct, frozen=True, kw_only=True):
+    """How a board's clocks stand to true time was learned, or the system clock has jumped. Nothing is rewritten: whoever
+    shows a time of this boot can reckon it anew from `mono_ms`.
+
+    At `mono_ms` of `boot`, the clock by which records had been stamped would have said `wall_before_ms`, and it is
+    `wall_after_ms` (Unix milliseconds). `quality`: a ClockQuality word, whose word that is; a jump that nobody confirms
+    says `rtc` or `none`, and corrects nothing.
+    """
+
+    boot: bytes
+    mono_ms: int
+    wall_before_ms: int
+    wall_after_ms: int
+    quality: str
+
+    def __post_init__(self) -> None:
+        id_bytes(self.boot)
+        if self.mono_ms < 0:
+            raise ValueError("monotonic time before its start")
+
+
 class ShelfWanted(Struct, frozen=True, kw_only=True):
     """A desk asks for sealed notes that its shelf section lists and it does not hold."""
 

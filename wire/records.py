@@ -32,6 +32,7 @@ class Kind(StrEnum):
     SHELF_WANTED = "shelf_wanted"
     AUDIT = "audit"
     TRAIL = "trail"
+    CLOCK_CORRECTED = "clock_corrected"
 
 
 class Record(Struct, frozen=True, kw_only=True, array_like=True):

@@ -7,6 +7,7 @@ from flask import Blueprint, Response, current_app, jsonify, make_response, redi
 from sqlite_utils import Database
 
 from edge import assignments, desk, outbox, shift, vault
+from edge.clock import ClockState
 from edge.errors import Refused
 from edge.screen import guard
 from edge.screen.picture import Cab, Picture, Pressed, people
@@ -135,7 +136,7 @@ def crew_views(cab: Cab) -> Blueprint:
     @views.get("/api/v1/state")
     def state() -> Response:
         session = guard.session()
-        return jsonify(_state(cab.look(session.id)) | {"csrf": session.csrf})
+        return jsonify(_state(cab.look(session.id), parts.clock.state()) | {"csrf": session.csrf})
 
     return views
 
@@ -239,7 +240,7 @@ def _audit(cab: Cab, what: str, outcome: str, actor: str) -> None:
     parts.wake()
 
 
-def _state(p: Picture) -> dict[str, object]:
+def _state(p: Picture, clock: ClockState) -> dict[str, object]:
     view = p.view
     current = view.current if view is not None else None
     return {
@@ -292,6 +293,7 @@ def _state(p: Picture) -> dict[str, object]:
         ],
         "health": {
             "receiver": _receiver_health(p.gps_state),
+            "clock": msgspec.structs.asdict(clock),
             "pins": _pins(p.pins_state) | {"words": None if p.pins is None else p.pins.head},
         },
     }

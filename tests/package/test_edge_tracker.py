@@ -161,7 +161,7 @@ def test_the_clock_is_as_good_as_the_satellites_if_they_agree(receiver: Receiver
 
 def test_a_clock_in_1970_says_that_it_does_not_know() -> None:
     unset = Clock(bytes(16), mono_s=lambda: 1.0, wall_s=lambda: 5.0, quality=lambda: ClockQuality.NTP)
-    unset.gps_agrees(True)
+    unset.gps_says(datetime.fromtimestamp(5.0, UTC), 1.0)
     assert (unset.stamp().wall_ms, unset.stamp().quality) == (None, "none")
 
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 import wire
 from wire.codec import decode, encode
 from wire.enrollment import Admission, BrokerAddress, Bundle, Challenge, CsrRequest, Enrolled, Facts, Refusal
-from wire.facts import AuditFact, ShelfWanted, ShiftFact, StateHeld, StatusFact
+from wire.facts import AuditFact, ClockCorrected, ShelfWanted, ShiftFact, StateHeld, StatusFact
 from wire.fix import Fix
 from wire.fleet import AddedDevice, DeviceEntry, DeviceList, NewDevice
 from wire.keys import ClinicalGrant, KeyStatement, NoteKey, NoteKeyList, StatedKey
@@ -123,6 +123,13 @@ MESSAGES: tuple[Struct, ...] = (
     StateHeld(section="assignments", epoch=1, n=4),
     ShiftFact(shift=SHIFT, unit="care-2", staff=("s-1",), on=True, shift_key=b"der"),
     ShelfWanted(note_ids=(NOTE,)),
+    ClockCorrected(
+        boot=BOOT,
+        mono_ms=61_500,
+        wall_before_ms=61_000,
+        wall_after_ms=1_789_069_150_000,
+        quality="gps",
+    ),
     AuditFact(what="note_opened", outcome="ok", actor="s-1", about=NOTE.hex(), reason="by need"),
     Live(v=1, device="t-golden", boot=BOOT, mono_ms=61_500, age_ms=12, fix=FIX, reason="drift"),
     LogRange(log_id=LOG, name="ledger", lowest_held=1, lowest_owed=7, next=8),

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import tty
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import Empty, Queue
@@ -80,8 +80,8 @@ class Broker:
             + ("user root\n" if os.geteuid() == 0 else "")
         )
 
-    def issue(self, fleet: TerminalFleet, name: str) -> None:
-        """Key and chain for a service called `name`."""
+    def issue(self, fleet: TerminalFleet, name: str, ended: timedelta = timedelta(days=-2)) -> None:
+        """Key and chain for a service called `name`, whose certificate ended so long ago."""
         key, now = new_key(), datetime.now(UTC)
         leaf = (
             x509.CertificateBuilder()
@@ -89,8 +89,8 @@ class Broker:
             .issuer_name(fleet.ca.subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(days=2))
+            .not_valid_before(min(now - timedelta(hours=1), now - ended - timedelta(days=1)))
+            .not_valid_after(now - ended)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
             .sign(fleet.ca_key, SHA256())
         )
@@ -204,12 +204,20 @@ class Receiver:
 class Terminal:
     """`tandem-edge run` as a process of its own."""
 
-    def __init__(self, home: Path, fleet: TerminalFleet, broker_port: int, receiver: str | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        fleet: TerminalFleet,
+        broker_port: int,
+        receiver: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.home, self.screen_port = home, free_port()
         self.who: Identity = fleet.terminal(home, DEVICE)
         self._point_to(broker_port)
         table = f'[receiver]\nport = "{receiver}"\n' if receiver else ""
         (home / "terminal.toml").write_text(f"{table}[screen]\nport = {self.screen_port}\n")
+        self.environment = {**os.environ, **(environment or {})}
         self.child: subprocess.Popen[str] | None = None
 
     def start(self, timeout_s: float = 20.0) -> float:
@@ -218,7 +226,12 @@ class Terminal:
         began_s = time.monotonic()
         with (self.home / "log").open("a") as log:
             self.child = subprocess.Popen(
-                run_command(self.home), cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True
+                run_command(self.home),
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=self.environment,
             )
         assert self.child.stdout is not None
         ready, _, _ = select.select([self.child.stdout], [], [], timeout_s)
@@ -252,11 +265,17 @@ class Terminal:
     def link(self) -> dict[str, object]:
         return self.state()["link"]
 
+    def rename_broker(self, host: str) -> None:
+        """As if the hub had named its broker so."""
+        self._admit(lambda address: BrokerAddress(host=host, port=address.port))
+
     def _point_to(self, broker_port: int) -> None:
+        self._admit(lambda _: BrokerAddress(host="localhost", port=broker_port))
+
+    def _admit(self, change: Callable[[BrokerAddress], BrokerAddress]) -> None:
         file = self.home / IDENTITY_FOLDER / ENROLLED_FILE
         enrolled = decode(file.read_bytes(), Enrolled)
-        address = BrokerAddress(host="localhost", port=broker_port)
-        admission = msgspec.structs.replace(enrolled.admission, broker=address)
+        admission = msgspec.structs.replace(enrolled.admission, broker=change(enrolled.admission.broker))
         file.write_bytes(encode(msgspec.structs.replace(enrolled, admission=admission)))
 
 

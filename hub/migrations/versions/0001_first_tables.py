@@ -48,6 +48,20 @@ def upgrade() -> None:
         sa.UniqueConstraint("device", "boot"),
     )
     op.create_table(
+        "clock_correction",
+        sa.Column("record", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("device", sa.Text(), nullable=False),
+        sa.Column("boot", sa.LargeBinary(), nullable=False),
+        sa.Column("mono_ms", sa.Integer(), nullable=False),
+        sa.Column("wall_before_ms", sa.Integer(), nullable=False),
+        sa.Column("wall_after_ms", sa.Integer(), nullable=False),
+        sa.Column("quality", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("record"),
+    )
+    with op.batch_alter_table("clock_correction", schema=None) as batch_op:
+        batch_op.create_index("clock_correction_by_boot", ["device", "boot", "mono_ms"], unique=False)
+
+    op.create_table(
         "desired",
         sa.Column("device", sa.Text(), nullable=False),
         sa.Column("section", sa.Text(), nullable=False),
@@ -178,6 +192,10 @@ def upgrade() -> None:
         sa.Column("noted_ms", sa.Integer(), nullable=True),
         sa.Column("quality", sa.Text(), nullable=False),
         sa.Column("held_ms", sa.Integer(), nullable=False),
+        sa.Column("device", sa.Text(), nullable=True),
+        sa.Column("boot", sa.LargeBinary(), nullable=True),
+        sa.Column("mono_ms", sa.Integer(), nullable=True),
+        sa.Column("stamped_ms", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("status_history", schema=None) as batch_op:

@@ -129,6 +129,12 @@ function OnIt({ sent }: { sent: Assignment }) {
     );
 }
 
+/** A board's clock was wrong: the time it really was, beside what the board said. */
+function byItsClock(correctedMs: number, notedMs: number | null): string {
+    const said = notedMs === null ? "its clock was not set" : `its clock said ${new Date(notedMs).toISOString().slice(0, 10)} ${clock(notedMs, true)}`;
+    return ` · pressed at ${clock(correctedMs, true)}, ${said}`;
+}
+
 function Timeline({ incident }: { incident: Incident }) {
     const [isOpen, setOpen] = useState(false);
     const [all, setAll] = useState<Happening[]>([]);
@@ -149,6 +155,7 @@ function Timeline({ incident }: { incident: Incident }) {
                             {[one.call_sign, HAPPENED[one.what] ?? one.what, one.what === "closed" ? (words.value?.dispositions[one.detail ?? ""] ?? one.detail) : one.detail]
                                 .filter(Boolean)
                                 .join(" · ")}
+                            {one.corrected_ms === null ? null : <small class="corrected">{byItsClock(one.corrected_ms, one.noted_ms)}</small>}
                         </span>
                     </li>
                 ))}

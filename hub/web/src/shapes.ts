@@ -125,6 +125,8 @@ export interface Happening {
     what: string;
     call_sign: string | null;
     detail: string | null;
+    noted_ms: number | null; // by the board's clock as it was
+    corrected_ms: number | null; // what that really was, when the clock was wrong
 }
 
 export interface Me {
