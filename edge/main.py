@@ -272,8 +272,8 @@ def _start(
     ended: _Ended,
 ) -> None:
     """Everything in the order in which it is needed; `parts` grows by what runs, so that a failure stops just that."""
-    known = clock_floor.bounds(home, who.chain_path)
-    now = Clock(clock.boot_id(), floor_ms=known.floor_ms, ceiling_ms=known.ceiling_ms)
+    bounds = clock_floor.bounds(home, who.chain_path)
+    now = Clock(clock.boot_id(), floor_ms=bounds.floor_ms, ceiling_ms=bounds.ceiling_ms)
     signer = Signer(who.device, who.key)
     chance = random.SystemRandom()  # two boards of one batch must not choose the same moments
 
@@ -316,8 +316,8 @@ def _start(
     _add(parts, "clock", watch.run, watch.stop)
     gps_state = _start_tracker(parts, home, chosen.receiver, chosen.time, stores, signer, now, live, up)
     zone = Zone(now.mono_s)
-    assigned = stores.ledger.do(lambda db: held.content(db, who.kem, Section.ASSIGNMENTS, Assignments))
-    cab = _start_cab(parts, board, up, gps_state, zone, assigned, ended)
+    known = stores.ledger.do(lambda db: held.content(db, who.kem, Section.ASSIGNMENTS, Assignments))
+    cab = _start_cab(parts, board, up, gps_state, zone, known, ended)
     _add(parts, "downlink", down.run, down.stop)  # after the cab, which rings for what it hears
     _add(parts, "link", broker.run, broker.stop)
     _start_screen(parts, chosen, home, who, stores, signer, now, up, gps_state, cab, zone)
@@ -340,11 +340,11 @@ def _start_tracker(
         live.offer(None, now.mono_s())  # the hub shall know that it will not hear where this unit is
         return lambda: NOT_FITTED
     stop = Event()
-    read, counts = _source(receiver, home)
-    readings = read(stop)
+    source, counts = _source(receiver, home)
+    tracker = Tracker(now, TrailKeeper(stores.trail, signer, now), live.offer, up.wake, counts=counts)
+    readings = source(stop)
     if timing.chrony_socket:
         readings = fed(readings, SockRefclock(Path(timing.chrony_socket)))
-    tracker = Tracker(now, TrailKeeper(stores.trail, signer, now), live.offer, up.wake, counts=counts)
     _add(parts, "tracker", lambda: tracker.run(readings), stop.set)
     return tracker.state
 

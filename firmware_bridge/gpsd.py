@@ -418,6 +418,7 @@ class _Watch:
         self._dates = Dates(date_floor)
         self._said: Condition | None = None
         self._is_greeted = False
+        self._path = ""  # for a person, and by gpsd's word
         self._device: str | None = None  # of two receivers the one that had a position first, for as long as it has one
         self.is_stranger = False
 
@@ -434,7 +435,7 @@ class _Watch:
             case NoPosition(device=device):
                 if self._device in (None, device):
                     self._heard_s = now_s
-                    yield from self._opened(now_s)
+                    yield from self._opened(now_s, device)
             case Position(device=device, fix=fix):
                 if self._device not in (None, device) and now_s - self._fix_s < SILENT_S:
                     return
@@ -443,7 +444,7 @@ class _Watch:
                 self._device = device
                 self._heard_s = self._fix_s = now_s
                 if self._said is None:
-                    yield from self._opened(now_s)
+                    yield from self._opened(now_s, device)
                 self._said = Condition.OPENED
                 dated = msgspec.structs.replace(fix, at=self._dates.believed(fix.at))
                 yield FixRead(fix=dated, read_mono_s=now_s)
@@ -463,18 +464,20 @@ class _Watch:
 
     def _take_devices(self, paths: frozenset[str], now_s: float) -> Iterator[Reading]:
         if paths:
-            yield from self._opened(now_s)
+            yield from self._opened(now_s, min(paths))
         if self._device is not None and self._device not in paths:
             self._device = None
         if not paths and self._said is not None and self._said is not Condition.LOST:
             yield self._state(Condition.LOST, now_s, "gpsd has lost its receiver; is it plugged in?")
 
-    def _opened(self, now_s: float) -> Iterator[Reading]:
+    def _opened(self, now_s: float, path: str) -> Iterator[Reading]:
         if self._said in (None, Condition.LOST):
+            self._path = path
             self._heard_s = self._fix_s = now_s
             self._dates = Dates(self._date_floor)
             yield self._state(Condition.OPENED, now_s)
 
     def _state(self, condition: Condition, now_s: float, why: str = "") -> PortState:
         self._said = condition
-        return PortState(condition=condition, at_mono_s=now_s, why=why)
+        path = "" if condition is Condition.LOST else self._path
+        return PortState(condition=condition, at_mono_s=now_s, why=why, port=path)

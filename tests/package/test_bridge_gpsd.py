@@ -267,7 +267,10 @@ def test_a_gpsd_that_ends_is_lost() -> None:
 
 def test_a_receiver_that_is_unplugged_is_lost_and_found_again() -> None:
     server = Server([HELLO, tpv(0), device(activated=0), 10.0, device(), tpv(20)])
-    assert list(told(server.readings())) == ["opened", "fix", "lost", "opened", "fix", "lost"]
+    readings = server.readings()
+    assert list(told(readings)) == ["opened", "fix", "lost", "opened", "fix", "lost"]
+    ports = [reading.port for reading in readings if isinstance(reading, PortState)]
+    assert ports == [USB, "", USB, ""]
     assert server.opened == 1
 
 
