@@ -197,7 +197,9 @@ def burst(number: int, at: datetime) -> tuple[tuple[float, float], bytes]:
 @contextmanager
 def _ours(port: Path) -> Iterator[Reader]:
     process = subprocess.Popen(
-        [program("tandem-bridge"), "fixes", str(port)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [program("tandem-bridge"), "fixes", "--json", "--baud", "9600", str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     assert process.stdout is not None
     reader = Reader(process, process.stdout)

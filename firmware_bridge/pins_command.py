@@ -73,7 +73,7 @@ _name = click.argument("name", type=click.Choice([str(name) for name in INPUTS])
 @_json
 def show(file: Path, is_json: bool) -> None:
     """Say of each pin whether it opens. A terminal that runs has them: then they are taken, and it says the rest."""
-    state = pins.look_at(_load(file), file.parent)
+    state = pins.look_at(load(file), file.parent)
     for name, pin in state.pins.items():
         if is_json:
             click.echo(msgspec.json.encode({"pin": name, "is_simulated": state.is_simulated, "state": pin}))
@@ -93,7 +93,7 @@ def show(file: Path, is_json: bool) -> None:
 )
 def test(file: Path, is_json: bool, wait_s: float) -> None:
     """Light each lamp, sound the buzzer, wait for each input, and say what is wrong. Stop the terminal first."""
-    settings = _load(file)
+    settings = load(file)
     with _opened(settings, file.parent) as board:
         if board.is_simulated:
             click.echo("These pins are simulated: what is found says nothing about a wire.", err=True)
@@ -135,7 +135,8 @@ def _send(home: Path, act: Act) -> None:
         ) from None
 
 
-def _load(file: Path) -> PinsSettings:
+def load(file: Path) -> PinsSettings:
+    """The pins that the terminal's settings `file` names; Misuse when it names none or cannot be read."""
     try:
         found = msgspec.toml.decode(file.read_bytes(), type=_File).pins
     except OSError as wrong:

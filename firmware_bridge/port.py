@@ -6,7 +6,7 @@ import fcntl
 import os
 import termios
 from contextlib import suppress
-from errno import EACCES, EAGAIN, EBUSY, EINVAL, ENOENT
+from errno import EACCES, EAGAIN, EBUSY, EINVAL, EIO, ENOENT
 from typing import Protocol
 
 import serial
@@ -78,4 +78,9 @@ _TROUBLES: dict[int | None, str] = {
 def read_chunk(port: Port) -> bytes:
     """What has arrived, at least one byte; empty when the line has been quiet for QUIET_S; OSError when it is gone."""
     # read(64) would wait for all 64 or the timeout: a fix would be as late as the next sentence.
-    return port.read(min(port.in_waiting or 1, CHUNK_BYTES_MAX))
+    try:
+        return port.read(min(port.in_waiting or 1, CHUNK_BYTES_MAX))
+    except OSError as error:
+        if isinstance(error, serial.SerialException) or error.errno == EIO:  # pyserial's guesses help nobody
+            raise OSError(EIO, "it was unplugged, or the program behind it ended") from error
+        raise

@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from firmware_bridge.main import cli
 
 OWN = Path(__file__).parents[1] / "captures" / "own"
 PROGRAM = [sys.executable, "-c", "from firmware_bridge.main import cli; cli(prog_name='tandem-bridge')"]
@@ -21,12 +24,23 @@ def bridge(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_fixes_of_a_file_are_json_lines_and_the_counts_come_last_on_stderr() -> None:
-    done = bridge("fixes", str(OWN / "rmc-then-gga.nmea"))
+    done = bridge("fixes", "--json", str(OWN / "rmc-then-gga.nmea"))
     *expected, counts = (OWN / "rmc-then-gga.expected.jsonl").read_text().splitlines()
     assert done.returncode == 0
     assert done.stdout.splitlines() == expected
-    assert done.stderr.splitlines()[-1] == counts
-    assert list(json.loads(expected[0])) == ["at", "lat", "lon", "speed_mps", "heading_deg", "hdop", "satellites"]
+    header_is_no_noise = {"noise_bytes": 0}
+    assert json.loads(done.stderr.splitlines()[-1]) == json.loads(counts) | header_is_no_noise
+    assert list(json.loads(expected[0])) == [
+        *("at", "lat", "lon", "speed_mps", "heading_deg", "hdop", "satellites"),
+        *("accuracy_m", "dimensions", "quality"),
+    ]
+
+
+def test_fixes_for_a_person_are_as_many_lines_and_a_sentence() -> None:
+    done = bridge("fixes", str(OWN / "rmc-then-gga.nmea"))
+    assert len(done.stdout.splitlines()) == len((OWN / "rmc-then-gga.expected.jsonl").read_text().splitlines()) - 1
+    assert "{" not in done.stdout and " autonomous" in done.stdout
+    assert done.stderr.startswith("Sentences: ") and len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("command", ["fixes", "replay"])
@@ -83,7 +97,7 @@ def test_a_capture_played_is_read_as_the_capture(tmp_path: Path) -> None:
         done = bridge("fixes", str(link))
         assert player.wait(10) == 0
     assert done.stdout == bridge("fixes", str(capture)).stdout
-    assert "is gone" in done.stderr
+    assert "is gone" in done.stderr and done.returncode == 1
     assert not link.is_symlink()
 
 
@@ -93,7 +107,7 @@ def test_ctrl_c_ends_reader_and_player_cleanly(ending: signal.Signals, tmp_path:
     capture = str(OWN / "rmc-then-gga.nmea")
     with running("replay", capture, "--loop", "--speed", "50", "--link", str(link)) as player:
         path = first_line(player)
-        with running("fixes", path) as reader:
+        with running("fixes", "--json", path) as reader:
             assert first_line(reader)
             refused = bridge("fixes", path)
             assert refused.returncode == 2 and "another program is reading it" in refused.stderr
@@ -117,5 +131,7 @@ def test_a_link_that_is_a_file_is_left_alone(tmp_path: Path) -> None:
 
 def test_help_says_what_each_command_does() -> None:
     assert "capture" in bridge("--help").stdout
-    assert "JSON" in bridge("fixes", "--help").stdout
-    assert "--loop" in bridge("replay", "--help").stdout
+    for command in ("fixes", "watch", "capture", "replay"):
+        shown = CliRunner().invoke(cli, [command, "--help"]).output
+        assert "Exit codes" in shown
+        assert ("JSON" in shown) == (command != "replay")
