@@ -13,13 +13,10 @@ from threading import Event
 import click
 import msgspec
 from msgspec import Struct
-from rich.console import Console
-from rich.live import Live
 
 from firmware_bridge import command_line, pins
 from firmware_bridge.find import AUTO
 from firmware_bridge.misuse import Misuse
-from firmware_bridge.page import page
 from firmware_bridge.pins import PinsState
 from firmware_bridge.pins_command import load
 from firmware_bridge.port import Port, open_port
@@ -27,12 +24,10 @@ from firmware_bridge.readings import Condition
 from firmware_bridge.serial_port import Receiver, ReceiverSettings
 from firmware_bridge.watch import FIX, Picture, PlayedCapture, QuickTime, TappedPort, Watch, follow
 
-PAGE_S = 0.5  # a page is 2 kB: quick enough for eyes, and no burden to a slow line
 JSON_S = 1.0
 LOOK_S_MIN = 4.0  # until GSV, which some receivers send every third second, has been heard too
 LOOK_S_MAX = 15.0
 LOOK_STEP_S = 0.2
-EVERY_LINE = 1000  # one look is not cut to the terminal's height
 
 
 @click.command(name="watch", epilog=command_line.EXIT_CODES)
@@ -120,6 +115,21 @@ def _showed(source: Source, is_json: bool, is_once: bool) -> bool:
     return True
 
 
+# rich takes a quarter of a second to import, which nobody shall wait for who plays or captures a receiver.
+
+
+def _keep_up(watch: Watch, stop: Event) -> None:
+    from firmware_bridge import glass
+
+    glass.keep_up(watch.picture, stop)
+
+
+def _print(picture: Picture) -> None:
+    from firmware_bridge import glass
+
+    glass.show(picture)
+
+
 def _is_screen() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
@@ -157,26 +167,3 @@ def _is_enough(condition: str, looked_s: float) -> bool:
 def _print_each_second(watch: Watch, stop: Event) -> None:
     while not stop.wait(JSON_S):
         click.echo(msgspec.json.encode(watch.picture()))
-
-
-def _keep_up(watch: Watch, stop: Event) -> None:
-    console = _console()
-    with Live(console=console, screen=True, auto_refresh=False) as live:
-        while True:
-            width, height = console.size
-            live.update(page(watch.picture(), width, height, is_ascii=_is_ascii(console)), refresh=True)
-            if stop.wait(PAGE_S):
-                return
-
-
-def _print(picture: Picture) -> None:
-    console = _console()
-    console.print(page(picture, console.size.width, EVERY_LINE, is_ascii=_is_ascii(console), is_live=False))
-
-
-def _console() -> Console:
-    return Console(highlight=False, markup=False, emoji=False)
-
-
-def _is_ascii(console: Console) -> bool:
-    return not console.encoding.lower().startswith("utf")
