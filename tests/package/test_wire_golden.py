@@ -30,6 +30,7 @@ from wire.state import (
     Assignment,
     Assignments,
     Emergencies,
+    HeardPress,
     KnownEmergency,
     OtherUnit,
     Roster,
@@ -119,9 +120,9 @@ EMERGENCY = EmergencyFact(
 )
 KNOWN = KnownEmergency(
     id=b"E" * 16,
-    boot=BOOT,
-    mono_ms=61_400,
+    heard=(HeardPress(BOOT, 61_400),),
     received_ms=1_789_069_150_000,
+    drill=True,
     asked_ms=1_789_069_200_000,
     acknowledged_ms=1_789_069_160_000,
     by="Nina",
@@ -188,6 +189,7 @@ MESSAGES: tuple[Struct, ...] = (
     Roster(agency="Lakeshore CARE", unit="care-2", call_sign="CARE-2", staff=(STAFF,)),
     TerminalSettings(note_keys=b"keys", key_statement=b"statement"),
     ENTRY,
+    HeardPress(BOOT, 61_400),
     KNOWN,
     Emergencies(emergencies=(KNOWN,)),
     Shelf(entries=(ENTRY,)),
