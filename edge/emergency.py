@@ -38,6 +38,7 @@ from wire.topics import Section, State, Up
 
 SAVE_S_MAX = 2.0  # a crew in danger does not wait longer for a disk
 SAVE_AGAIN_S = 5.0  # a disk that was full may have room again
+LINK_S = 1.0  # how soon to try again without a link that says it is up
 TELL_AGAIN_S = 5.0  # the broker took it and dispatch has not answered: a hub that starts needs about so long
 INBOX_MAX = 256  # presses and nudges; nobody holds a button for 1.5 s that often before a thread wakes up
 UNHEARD_MAX = 64  # presses in memory; the first tells that there is an emergency, and the log has those that were saved
@@ -58,7 +59,7 @@ class Phase(StrEnum):
 
 class View(Struct, frozen=True, kw_only=True):
     """What the screen says. `raised_ms`: of the first press by the board's clock, None when it was not set; `by`: who
-    acknowledged; `is_saved`: every press is on the disk; `is_asked`: the crew has asked dispatch to clear it."""
+    acknowledged; `is_saved`: no press went out without being on the disk; `is_asked`: the crew has asked dispatch to clear it."""
 
     phase: Phase = Phase.NONE
     is_drill: bool = False
@@ -109,6 +110,11 @@ class _Press(Struct, kw_only=True):
     alarm: bytes | None = None
     sent: Sent | None = None
     sent_s: float | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it went out without being saved, and still is not."""
+        return self.alarm is not None and self.record is None
 
     @property
     def data(self) -> bytes | None:
@@ -163,6 +169,8 @@ class Emergency:
         last_fix: Callable[[], tuple[Fix, float] | None],
         raised: Callable[[bool], None],
         saved: Callable[[], None],
+        save_s_max: float = SAVE_S_MAX,
+        tell_again_s: float = TELL_AGAIN_S,
     ) -> None:
         self._store = store
         self._identity = identity
@@ -172,13 +180,15 @@ class Emergency:
         self._last_fix = last_fix
         self._tell_raised = raised
         self._saved = saved
+        self._save_s_max = save_s_max
+        self._tell_again_s = tell_again_s
         self._topic = topics.text(State(signer.device, Section.EMERGENCY))
         self._inbox: Queue[_Event] = Queue(INBOX_MAX)
         self._jobs: Queue[_Job] = Queue(INBOX_MAX)
         self._counting = Lock()
         self._untaken = 0  # presses that `run` has not seen yet: raised all the same
         self._is_look_queued = False
-        self._view = NOTHING
+        self._view = self._just_pressed = NOTHING
         self._version: Version | None = None
         self._known: dict[bytes, KnownEmergency] = {}
         self._unheard: list[_Press] = []
@@ -194,6 +204,9 @@ class Emergency:
     def press(self, source: str, at_mono_s: float, drill: bool = False) -> None:
         """Somebody pressed, at `at_mono_s` of the clock. `drill`: to see whether it works; counts as a real press while a
         real one is raised."""
+        with self._counting:
+            self._just_pressed = View(phase=Phase.RAISED, is_drill=drill, raised_ms=self._clock.stamp().wall_ms)
+            self._untaken += 1
         self._put(_Pressed(source=source, at_mono_s=at_mono_s, is_drill=drill))
 
     def ask_clear(self, at_mono_s: float) -> None:
@@ -206,10 +219,9 @@ class Emergency:
 
     def view(self) -> View:
         """The same with its times, for people."""
-        view = self._view
-        if self._untaken and view.phase is Phase.NONE:
-            return replace(view, phase=Phase.RAISED, is_saved=False)
-        return view
+        view, pressed = self._view, self._just_pressed
+        is_newer = view.phase is Phase.NONE or (view.is_drill and not pressed.is_drill)
+        return pressed if self._untaken and is_newer else view
 
     def look(self) -> None:
         """Something was committed: who is aboard may have changed."""
@@ -265,7 +277,7 @@ class Emergency:
             case _Pressed():
                 self._take_press(event)
                 with self._counting:
-                    self._untaken -= 1
+                    self._untaken -= not event.asks_clear
             case _Kept(press, data):
                 press.record, press.sent, press.sent_s = data, None, None
                 self._settle()
@@ -303,7 +315,7 @@ class Emergency:
             self._raised[raised.id] = replace(raised, is_asked=True)
         else:
             self._raised[raised.id] = replace(raised, newest=HeardPress(self._clock.boot, mono_ms))
-        press = _Press(fact=fact, boot=self._clock.boot, due_s=now_s + SAVE_S_MAX)
+        press = _Press(fact=fact, boot=self._clock.boot, due_s=now_s + self._save_s_max)
         if len(self._unheard) < UNHEARD_MAX:
             self._unheard.append(press)
         try:
@@ -364,7 +376,7 @@ class Emergency:
                 self._unheard = [press for press in self._unheard if press.fact.id != one.id]
                 log.info("emergency_cleared", emergency=one.id.hex())
         self._view = view_of(
-            tuple(self._raised.values()), self._known, all(press.record is not None for press in self._unheard)
+            tuple(self._raised.values()), self._known, not any(press.is_late for press in self._unheard)
         )
 
     def _say_raised(self) -> None:
@@ -376,8 +388,9 @@ class Emergency:
         for press in self._unheard:
             if press.data is None and now_s >= press.due_s:
                 press.alarm = self._signed(press.fact)
+                self._settle()
                 log.warning("emergency_not_saved", emergency=press.fact.id.hex())
-            if press.data is None or not _is_due(press, now_s):
+            if press.data is None or not _is_due(press, now_s, self._tell_again_s):
                 continue
             sent = self._publish(Up.ALARM, press.data, 1, False)
             if sent is None:
@@ -392,12 +405,10 @@ class Emergency:
         now_s = self._clock.mono_s()
         times = [press.due_s - now_s for press in self._unheard if press.data is None]
         if any(press.data is not None for press in self._unheard):
-            times.append(1.0)
+            times.append(min(LINK_S, self._tell_again_s))
         return max(0.01, min(times)) if times else None
 
     def _put(self, event: _Pressed | _Heard | _Linked) -> None:
-        with self._counting:
-            self._untaken += isinstance(event, _Pressed)
         try:
             self._inbox.put_nowait(event)
         except Full:  # only when `run` hangs; the lamp says so
@@ -552,11 +563,11 @@ def view_of(raised: tuple[Raised, ...], known: dict[bytes, KnownEmergency], is_s
     )
 
 
-def _is_due(press: _Press, now_s: float) -> bool:
+def _is_due(press: _Press, now_s: float, again_s: float) -> bool:
     """Whether to tell it now: at once, then again when the broker has it and dispatch still has not answered."""
     if press.sent is None or press.sent_s is None:
         return True
-    return press.sent.is_out() and now_s - press.sent_s >= TELL_AGAIN_S
+    return press.sent.is_out() and now_s - press.sent_s >= again_s
 
 
 def _remembered(one: KnownEmergency) -> Raised:
