@@ -15,7 +15,7 @@ from hub import desired, emergencies, projections, schema, snapshot
 from hub.emergencies import Clearing
 from hub.errors import Refused
 from hub.incidents import Deed
-from hub.ingest import Arrival, Taken
+from hub.ingest import Arrival
 from hub.presence import State, Word
 from hub.snapshot import EmergencyView
 from hub.timeline import timeline
