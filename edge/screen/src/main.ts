@@ -79,7 +79,7 @@ function put(fresh: Document): void {
     }
     const zone = byId("zone");
     const csrf = zone?.dataset["csrf"];
-    if (csrf !== undefined) {
+    if (csrf !== undefined && fresh.getElementById("zone") !== null) {
         for (const field of document.querySelectorAll<HTMLInputElement>('input[name="csrf"]')) {
             field.value = csrf;
         }
@@ -389,8 +389,12 @@ document.addEventListener("submit", (event) => {
 });
 
 async function duress(form: HTMLFormElement, button: HTMLElement | null, isSecondTry = false): Promise<void> {
-    const fields = new FormData(form, button);
-    const url = button instanceof HTMLButtonElement && button.hasAttribute("formaction") ? button.formAction : form.action;
+    const fields = new FormData(form);
+    const pressed = button instanceof HTMLButtonElement ? button : null; // at the second try no longer of this form
+    if (pressed !== null && pressed.name !== "") {
+        fields.set(pressed.name, pressed.value);
+    }
+    const url = pressed?.hasAttribute("formaction") ? pressed.formAction : form.action;
     try {
         const answer = await fetch(url, {
             method: "POST",
