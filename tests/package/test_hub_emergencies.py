@@ -223,6 +223,10 @@ def test_a_press_that_was_not_heard_before_raises_a_cleared_one_again_and_one_th
     agency.take(second)
     (one,) = shown(agency)
     assert (one.presses, one.acknowledged_ms) == (2, None)
+    acknowledge(agency)
+    clear(agency, presses=2)
+    agency.take(unnumbered(agency.one, fact(mono_ms=995)))
+    assert [one.presses for one in shown(agency)] == [3]
     assert_rebuilds_the_same(agency)
 
 
