@@ -205,7 +205,7 @@ class Emergency:
         """Somebody pressed, at `at_mono_s` of the clock. `drill`: to see whether it works; counts as a real press while a
         real one is raised."""
         with self._counting:
-            self._just_pressed = View(phase=Phase.RAISED, is_drill=drill, raised_ms=self._clock.stamp().wall_ms)
+            self._just_pressed = View(phase=Phase.RAISED, is_drill=drill)
             self._untaken += 1
         self._put(_Pressed(source=source, at_mono_s=at_mono_s, is_drill=drill))
 
