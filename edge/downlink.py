@@ -13,7 +13,7 @@ import structlog
 from msgspec import Struct
 from sqlite_utils import Database
 
-from edge import assignments, held, note_keys, outbox
+from edge import assignments, emergency, held, note_keys, outbox
 from edge.clock import Clock
 from edge.clock_floor import MARGIN_MS
 from edge.identity import Identity
@@ -28,6 +28,7 @@ from wire.live import open_hub_presence
 from wire.records import Kind, open_receipt
 from wire.state import (
     Assignments,
+    Emergencies,
     Roster,
     SealedDelivery,
     Shelf,
@@ -44,13 +45,14 @@ INBOX_MAX = 256  # beyond this the broker waits: it keeps what it has not delive
 
 log = structlog.get_logger()
 
-Content = Assignments | Roster | TerminalSettings | Shelf
+Content = Assignments | Roster | TerminalSettings | Shelf | Emergencies
 
 _KINDS: dict[str, type[Content]] = {
     Section.ASSIGNMENTS: Assignments,
     Section.ROSTER: Roster,
     Section.SETTINGS: TerminalSettings,
     Section.SHELF: Shelf,
+    Section.EMERGENCY: Emergencies,
 }
 
 
@@ -186,6 +188,8 @@ class Downlink:
             assignments.fold(db, content)
             if before is not None and before.version.epoch < version.epoch:
                 assignments.remember(db, content)
+        if is_new and isinstance(content, Emergencies):
+            emergency.fold(db, content)
         if isinstance(content, Shelf) and (is_new or not self._has_asked):
             self._ask(db, content)
         return is_new

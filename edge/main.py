@@ -26,9 +26,10 @@ from edge.cab import Cab
 from edge.clock import Clock
 from edge.clock_watch import ClockWatch
 from edge.downlink import Desk, Downlink
+from edge.emergency import Emergency
 from edge.errors import Refused
 from edge.identity import Identity
-from edge.link import Link
+from edge.link import Link, Message, Notice
 from edge.outbox import LEDGER, TRAIL, Signer
 from edge.policy import Cadence
 from edge.screen.zone import Zone
@@ -53,8 +54,9 @@ from wire.topics import Section
 LEDGER_FILE = "ledger.db"
 TRAIL_FILE = "trail.db"
 FOUND_FILE = "receiver.json"  # where the receiver was the last time; losing it costs some seconds of looking
-SCREEN_THREADS = 4  # one page, its refreshes, and a second window; nobody else can reach it
+SCREEN_THREADS = 6  # one page, its refreshes, and a second window; twice what may wait for a disk, for an emergency
 BEAT_S = 5.0
+UNSAVED_S_MAX = 5.0  # an emergency that the disk did not take has this long to be heard before the end
 JOIN_S = 1.0  # three pipes may be in the middle of something; all of them together stay below three seconds
 PASSPHRASE_LINES = 2
 
@@ -245,8 +247,9 @@ def _run(home: Path, ended: _Ended) -> None:
     stores = _open_stores(home, who, ended)
     parts: list[_Part] = []
     try:
-        _start(parts, home, chosen, who, stores, board, ended)
+        alarm = _start(parts, home, chosen, who, stores, board, ended)
         _watch(parts, stores, ended)
+        _let_out(alarm)
     finally:
         ended.event.set()
         for part in reversed(parts):
@@ -270,7 +273,7 @@ def _start(
     stores: _Stores,
     board: Board | None,
     ended: _Ended,
-) -> None:
+) -> Emergency:
     """Everything in the order in which it is needed; `parts` grows by what runs, so that a failure stops just that."""
     bounds = clock_floor.bounds(home, who.chain_path)
     now = Clock(clock.boot_id(), floor_ms=bounds.floor_ms, ceiling_ms=bounds.ceiling_ms)
@@ -278,22 +281,45 @@ def _start(
     chance = random.SystemRandom()  # two boards of one batch must not choose the same moments
 
     software = _software()
-    notices, heard = uplink.inbox(), downlink.inbox()
+    notices, heard_of_hub = uplink.inbox(), downlink.inbox()
+
+    def noticed(notice: Notice) -> None:
+        alarm.noticed(notice)  # first: the queues beside it may be full while a disk hangs
+        notices.put(notice)
+
+    def heard(message: Message) -> None:
+        alarm.heard(message)
+        heard_of_hub.put(message)
+
+    def stirred() -> None:
+        up.wake()
+        alarm.look()
+
     broker = Link(
         who.device,
         who.admission.broker,
         TlsFiles(chain=who.chain_path, key=who.key_path, root=who.root_path),
         next_session=lambda: stores.ledger.do(_next_session),
         farewell=lambda session: uplink.farewell(signer, now, software, session),
-        noticed=notices.put,
-        heard=heard.put,
+        noticed=noticed,
+        heard=heard,
         chance=chance,
         certificates_at_s=now.certificates_at_s,
     )
     live = LiveSlot(signer, now, broker.publish)
     up = Uplink(notices, stores.by_name, signer, now, broker.publish, live, software=software, chance=chance)
+    alarm = Emergency(
+        stores.ledger,
+        who,
+        signer,
+        now,
+        broker.publish,
+        last_fix=live.last_fix,
+        raised=live.emergency,
+        saved=up.wake,
+    )
     down = Downlink(
-        heard,
+        heard_of_hub,
         stores.by_name,
         who,
         signer,
@@ -301,7 +327,7 @@ def _start(
         hub_said=up.hub_said,
         spread=broker.spread,
         settings=lambda said: live.cadence(_cadence(said)),
-        wake=up.wake,
+        wake=stirred,
         refused=up.refused,
         desk=_desk(who),
         assigned=lambda said: None if cab is None else cab.assigned(said.assignments),
@@ -310,6 +336,8 @@ def _start(
     if said is not None:
         live.cadence(_cadence(said))
 
+    _add(parts, "emergency", alarm.run, alarm.stop)
+    _add(parts, "emergency-keep", alarm.keep, alarm.stop)
     _add(parts, "live", live.run, live.stop)
     _add(parts, "uplink", up.run, up.stop)
     watch = ClockWatch(now, stores.ledger, signer, home, up.wake)
@@ -317,10 +345,11 @@ def _start(
     gps_state = _start_tracker(parts, home, chosen.receiver, chosen.time, stores, signer, now, live, up)
     zone = Zone(now.mono_s)
     known = stores.ledger.do(lambda db: held.content(db, who.kem, Section.ASSIGNMENTS, Assignments))
-    cab = _start_cab(parts, board, up, gps_state, zone, known, ended)
+    cab = _start_cab(parts, board, up, alarm, gps_state, zone, known, ended)
     _add(parts, "downlink", down.run, down.stop)  # after the cab, which rings for what it hears
     _add(parts, "link", broker.run, broker.stop)
-    _start_screen(parts, chosen, home, who, stores, signer, now, up, gps_state, cab, zone)
+    _start_screen(parts, chosen, home, who, stores, signer, now, up, gps_state, alarm, stirred, cab, zone)
+    return alarm
 
 
 def _start_tracker(
@@ -371,6 +400,7 @@ def _start_cab(
     parts: list[_Part],
     board: Board | None,
     up: Uplink,
+    alarm: Emergency,
     gps_state: Callable[[], GpsState],
     zone: Zone,
     known: Assignments | None,
@@ -380,8 +410,8 @@ def _start_cab(
         return None
     cab = Cab(
         board,
-        press=lambda source, at_mono_s: log.error("emergency_goes_nowhere", source=source),
-        phase=lambda: EmergencyLamp.NONE,
+        press=alarm.press,
+        phase=lambda: EmergencyLamp(alarm.phase()),
         link=lambda: LinkLamp(up.hears_us()),
         gps=lambda: gps_state().word,
         ignition=lambda is_on: None if is_on else zone.lock(),
@@ -404,6 +434,8 @@ def _start_screen(
     now: Clock,
     up: Uplink,
     gps_state: Callable[[], GpsState],
+    alarm: Emergency,
+    stirred: Callable[[], None],
     cab: Cab | None,
     zone: Zone,
 ) -> None:
@@ -420,7 +452,8 @@ def _start_screen(
             home=home,
             link_state=up.state,
             gps_state=gps_state,
-            wake=up.wake,
+            wake=stirred,
+            emergency=alarm,
             pins_state=pins.no_pins if cab is None else cab.state,
             zone=zone,
             unsaved=(lambda: None) if cab is None else lambda: cab.alert(Alert.UNSAVED),
@@ -454,6 +487,13 @@ def _watch(parts: list[_Part], stores: _Stores, ended: _Ended) -> None:
         if ended.event.wait(BEAT_S):
             systemd.notify("STOPPING=1")
             return
+
+
+def _let_out(alarm: Emergency) -> None:
+    """The end waits for an emergency that is in memory only: a disk that failed is one reason why we end."""
+    until_s = time.monotonic() + UNSAVED_S_MAX
+    while alarm.is_in_memory_only() and time.monotonic() < until_s:
+        time.sleep(0.05)
 
 
 def _add(parts: list[_Part], name: str, work: Callable[[], None], stop: Callable[[], None]) -> None:

@@ -64,6 +64,17 @@ create table note (                        -- finals this terminal wrote, or a d
   seq            integer                   -- of the record that carries it; null for notes that came from elsewhere
 ) strict;
 
+create table emergency (                   -- raised here and not over: dispatch has not cleared it, or missed a press
+  emergency      blob primary key check (length(emergency) = 16),
+  is_drill       integer not null,
+  raised_ms      integer,                  -- of the first press, null when the board's clock was not set
+  boot           blob not null check (length(boot) = 16),
+  mono_ms        integer not null,         -- with boot: the newest press
+  first_seq      integer not null,
+  seq            integer not null,         -- of the newest press
+  is_asked       integer not null default 0 -- the crew has asked dispatch to clear it
+) strict;
+
 create table fact (                        -- small persistent truths: high-water marks, boot counter
   name           text primary key,
   value          integer not null

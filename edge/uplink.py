@@ -83,7 +83,9 @@ class LiveSlot:
         self._newest: tuple[Fix | None, float] | None = None
         self._told: Reported | None = None
         self._sent: Sent | None = None
+        self._last_fix: tuple[Fix, float] | None = None
         self._cadence = Cadence()
+        self._is_emergency = False
         self._is_open = False
         self._is_stopping = False
 
@@ -91,6 +93,19 @@ class LiveSlot:
         """The newest reading, in place of the one before; `fix` None: there is no position."""
         with self._changed:
             self._newest = fix, read_s
+            if fix is not None:
+                self._last_fix = fix, read_s
+            self._changed.notify()
+
+    def last_fix(self) -> tuple[Fix, float] | None:
+        """The last position there was, and when it was read."""
+        with self._changed:
+            return self._last_fix
+
+    def emergency(self, is_raised: bool) -> None:
+        """Whether the crew is in danger: then the position is told at once, and each second."""
+        with self._changed:
+            self._is_emergency = is_raised
             self._changed.notify()
 
     def open(self, is_open: bool) -> None:
@@ -129,7 +144,8 @@ class LiveSlot:
         if not self._is_open or self._newest is None or self._is_busy():
             return None
         fix, read_s = self._newest
-        reason = policy.reason_to_report(self._told, fix, read_s, self._clock.mono_s(), self._cadence)
+        now_s = self._clock.mono_s()
+        reason = policy.reason_to_report(self._told, fix, read_s, now_s, self._cadence, self._is_emergency)
         return None if reason is None else (fix, read_s, reason)
 
     def _is_busy(self) -> bool:
@@ -141,6 +157,8 @@ class LiveSlot:
             return None
         if self._is_busy():
             return BUSY_S
+        if self._is_emergency and self._newest[0] is not None and self._told is not None:
+            return max(0.01, policy.due_again_s(self._told) - self._clock.mono_s())
         if self._newest[0] is None and self._told is not None:  # no reading will come to wake us
             return max(0.01, self._told.sent_s + self._cadence.report_s_max - self._clock.mono_s())
         return None
@@ -161,7 +179,7 @@ class LiveSlot:
             if sent is None:
                 self._is_open = False  # the connection has just ended; the next one opens again
                 return
-            self._told = Reported(fix=fix, read_s=read_s, sent_s=now_s)
+            self._told = Reported(fix=fix, read_s=read_s, sent_s=now_s, reason=reason)
             self._sent = sent
 
 

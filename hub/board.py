@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hub import snapshot
 from hub.positions import Position, Positions
-from hub.snapshot import HealthView, IncidentView, LinkOf, NoteView, PositionView, Sections, UnitView
+from hub.snapshot import EmergencyView, HealthView, IncidentView, LinkOf, NoteView, PositionView, Sections, UnitView
 
 TICK_S = 0.1  # the eye does not see more; 200 viewers get ten sends a second at most
 BEHIND_MAX = 64  # events a viewer may be behind: 6 s of a busy fleet
@@ -40,6 +40,13 @@ class PositionsEvent(Struct, frozen=True, kw_only=True):
 
     now_ms: int
     positions: tuple[PositionView, ...]
+
+
+class EmergenciesEvent(Struct, frozen=True, kw_only=True):
+    """Every emergency that is not cleared."""
+
+    now_ms: int
+    emergencies: tuple[EmergencyView, ...]
 
 
 class UnitsEvent(Struct, frozen=True, kw_only=True):
@@ -266,6 +273,8 @@ def encoded(name: str, value: Struct) -> bytes:
 
 def _differences(before: Sections, now: Sections, now_ms: int) -> dict[str, bytes]:
     events: dict[str, bytes] = {}
+    if now.emergencies != before.emergencies:
+        events["emergencies"] = encoded("emergencies", EmergenciesEvent(now_ms=now_ms, emergencies=now.emergencies))
     if now.units != before.units:
         events["units"] = encoded("units", UnitsEvent(now_ms=now_ms, units=now.units))
     if now.incidents != before.incidents:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, Row, insert, select, update
 
-from hub import projections, roster, schema, shelf, store
+from hub import emergencies, projections, roster, schema, shelf, store
 from wire.codec import encode
 from wire.incident import TYPES
 from wire.state import Assignment, Assignments, OtherUnit, Roster, TerminalSettings, Version
@@ -47,6 +47,7 @@ def compute(connection: Connection, device: str, vouched: Vouched) -> list[tuple
     if row is None:
         return []
     sections = [
+        (Section.EMERGENCY, encode(emergencies.known(connection, row.device))),  # the first to be sent
         (Section.ASSIGNMENTS, encode(_assignments(connection, row.unit, row.call_sign))),
         (
             Section.ROSTER,

@@ -244,6 +244,7 @@ def _roster(connection: Connection, incident_id: str, shown: Iterable[UnitView])
             languages=frozenset(one.languages),
             incident=working[one.unit].number if one.unit in working else None,
             is_here_already=one.unit in working and working[one.unit].incident == incident_id,
+            is_in_emergency=one.is_in_emergency,
         )
         for one in shown
     ]

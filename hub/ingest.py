@@ -22,7 +22,7 @@ from hub.positions import Position
 from hub.receipts import Verdict, decide
 from wire import live, notes, records, signature, topics
 from wire.codec import Malformed, decode
-from wire.facts import AuditFact, ShelfWanted, ShiftFact, StateHeld, StatusFact
+from wire.facts import AuditFact, EmergencyFact, ShelfWanted, ShiftFact, StateHeld, StatusFact
 from wire.keys import NoteKeyList
 from wire.live import LogRange
 from wire.records import Kind, Receipt, Record
@@ -185,8 +185,10 @@ class _Batch:
                     self._take_live(row, arrival.payload)
                 case Up.PRESENCE:
                     self._take_presence(row, arrival.payload)
-                case Up.LOG | Up.ALARM:  # the copy of an emergency is the same record under the same name
+                case Up.LOG:
                     self._take_record(row, arrival)
+                case Up.ALARM:
+                    self._take_alarm(row, arrival)
         except _Refusal as refusal:
             self._quarantine(device, arrival, refusal.why, refusal.is_whole)
 
@@ -369,9 +371,53 @@ class _Batch:
             insert(schema.boot).values(device=device, boot=boot, session=-1, mono_ms=-1, held_ms=self._now_ms)
         )
 
+    # --- emergencies, which wait for nothing
+
+    def _take_alarm(self, row: Row[tuple[object, ...]], arrival: Arrival) -> None:
+        """The copy of a record is taken as that record if it is its turn, and else kept beside the log until it is."""
+        try:
+            records.open_alarm(arrival.payload, row.device, _key(row.public))
+        except Malformed:
+            self._take_record(row, arrival, is_alarm=True)
+        else:
+            self._keep_alarm(row, arrival)
+
+    def _keep_alarm(self, row: Row[tuple[object, ...]], arrival: Arrival) -> None:
+        table, digest = schema.alarm, sha256(arrival.payload).digest()
+        if self._connection.execute(select(table.c.id).where(table.c.digest == digest)).first() is not None:
+            return  # told again until dispatch has answered
+        newest_act = self._connection.execute(select(func.max(schema.act.c.id))).scalar()
+        self._connection.execute(
+            insert(table).values(
+                device=row.device,
+                digest=digest,
+                data=arrival.payload,
+                held_ms=self._now_ms,
+                signer=self._signer(row),
+                after_record=store.newest_record(self._connection),
+                after_act=newest_act or 0,
+            )
+        )
+        try:
+            with self._connection.begin_nested():
+                press = projections.press_in(arrival.payload, row.device, self._now_ms)
+                change = projections.fold_alarm(self._connection, press)
+        except (Malformed, OverflowError, IntegrityError):
+            self._quarantine(row.device, arrival, Why.UNREADABLE)
+            return
+        if change.is_press:
+            self._pressed(row, press.fact)
+
+    def _pressed(self, row: Row[tuple[object, ...]], fact: EmergencyFact) -> None:
+        """A press that was not known: whatever unit it names, people and the terminal of this device shall hear."""
+        self._units.add(row.unit)
+        what = "emergency_clear_asked" if fact.asks_clear else "emergency_tested" if fact.drill else "emergency_raised"
+        actor = fact.staff[0] if len(fact.staff) == 1 else None
+        audit.append(self._connection, self._now_ms, row.device, actor, what, fact.id.hex(), audit.OK, fact.source)
+
     # --- records
 
-    def _take_record(self, row: Row[tuple[object, ...]], arrival: Arrival) -> None:
+    def _take_record(self, row: Row[tuple[object, ...]], arrival: Arrival, *, is_alarm: bool = False) -> None:
         key, data = _key(row.public), arrival.payload
         try:
             record = records.open_record(data, row.device, key)
@@ -396,6 +442,8 @@ class _Batch:
                     f"number {record.seq} came again with other bytes",
                 )
                 raise _Refusal(Why.CONFLICT, is_whole=True)
+            case Verdict.AHEAD if is_alarm and record.kind == Kind.EMERGENCY:
+                self._keep_alarm(row, arrival)
             case Verdict.HAVE | Verdict.AHEAD:
                 pass  # the receipt of its log goes out all the same, and says what we hold
 
@@ -429,6 +477,8 @@ class _Batch:
         self._is_shelf = self._is_shelf or change.is_shelf
         if change.unit is not None:
             self._units.add(change.unit)
+        if change.is_press:
+            self._pressed(row, decode(record.body, EmergencyFact))
 
     def _judge(self, row: Row[tuple[object, ...]], record: Record) -> Why | None:
         """Why `record` may change nothing, by what may be otherwise tomorrow: unit, keys, versions. None: it may."""

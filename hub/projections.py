@@ -1,4 +1,4 @@
-"""What the records and the people's acts mean: units, their history, assignments, the shelf.
+"""What the records and the people's acts mean: units, their history, assignments, emergencies, the shelf.
 
 Everything here is written twice with the same outcome: when a record or an act comes, and when all of them are folded
 again by `rebuild`. So a fold reads only what rebuilding brings back in the same order: the record itself, earlier
@@ -6,6 +6,7 @@ records, the projections so far, and tables that people fill. It never reads the
 is in which unit today; what depends on those was judged when the record came and stands in `record.refused`.
 
 People's acts stand among the records by `act.after_record`: an act is folded after the record that was the newest then.
+So do emergencies that came ahead of the log or without a number (`alarm`).
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 from sqlalchemy import ColumnElement, Connection, Row, delete, exists, insert, select, update
 
-from hub import clocks, schema, store
+from hub import clocks, presses, schema, store
 from wire import notes, trail
 from wire.codec import Malformed, decode
-from wire.facts import AuditFact, ShelfWanted, ShiftFact, StateHeld, StatusFact
+from wire.facts import AuditFact, EmergencyFact, ShelfWanted, ShiftFact, StateHeld, StatusFact
 from wire.ids import name
-from wire.records import Kind, Record
+from wire.records import Alarm, Kind, Record
 from wire.signature import payload_of
 from wire.status import ACKNOWLEDGING, ACTIVE, By, Status, may_follow, status_from
 from wire.topics import Section
@@ -59,10 +60,12 @@ class UnitNow(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """What a fold changed for others: the unit that looks different now, and whether the shelf does."""
+    """What a fold changed for others: the unit that looks different now, and whether the shelf does; `is_press`: an
+    emergency's press that was not known before."""
 
     unit: str | None = None
     is_shelf: bool = False
+    is_press: bool = False
 
 
 NOTHING = Change()
@@ -81,12 +84,22 @@ def units_now(connection: Connection) -> dict[str, UnitNow]:
 
 def offered(connection: Connection, assignment: str, at_ms: int, by: str) -> None:
     """Somebody sent a unit: call in the transaction that inserts the assignment's row."""
-    _act(connection, "offered", assignment, at_ms, by)
+    _act(connection, at_ms, by, "offered", assignment=assignment)
 
 
 def released(connection: Connection, assignment: str, at_ms: int, by: str) -> None:
     """Somebody took a unit off its assignment: sets `released_ms` and what follows. Twice is once."""
-    _act(connection, "released", assignment, at_ms, by)
+    _act(connection, at_ms, by, "released", assignment=assignment)
+
+
+def acknowledged(connection: Connection, emergency: bytes, at_ms: int, by: str) -> None:
+    """Somebody has taken an emergency. Twice is once."""
+    _act(connection, at_ms, by, "acknowledged", emergency=emergency)
+
+
+def cleared(connection: Connection, emergency: bytes, at_ms: int, by: str, contact: str, words: str) -> None:
+    """Somebody has ended an emergency after speaking with `contact`. Twice is once."""
+    _act(connection, at_ms, by, "cleared", emergency=emergency, contact=contact, words=words)
 
 
 def fold(connection: Connection, held: Held) -> Change:
@@ -99,41 +112,86 @@ def fold(connection: Connection, held: Held) -> Change:
 
 def rebuild(connection: Connection) -> int:
     """Drop every projection and fold all records and acts again, in their order; how many records there were."""
-    for table in (schema.unit_now, schema.status_history, schema.note, schema.clock_correction):
+    for table in (
+        schema.unit_now,
+        schema.status_history,
+        schema.note,
+        schema.clock_correction,
+        schema.emergency,
+        schema.press,
+    ):
         connection.execute(delete(table))
     connection.execute(
         update(schema.assignment).values(received_ms=None, acknowledged_ms=None, released_ms=None, released_by=None)
     )
-    acts = list(connection.execute(select(schema.act).order_by(schema.act.c.id)))
+    between = _between_records(connection)
     upcoming = 0
     count = 0
     for held in _all_held(connection):
-        while upcoming < len(acts) and acts[upcoming].after_record < held.id:
-            _fold_act(connection, acts[upcoming])
+        while upcoming < len(between) and between[upcoming].after_record < held.id:
+            _fold_between(connection, between[upcoming])
             upcoming += 1
         count += 1
         try:
             fold(connection, held)
         except Malformed:
             continue  # stands in the quarantine since it came
-    for act in acts[upcoming:]:
-        _fold_act(connection, act)
+    for step in between[upcoming:]:
+        _fold_between(connection, step)
     return count
+
+
+class _Between(Struct, frozen=True, kw_only=True):
+    """An act or an alarm, and its place."""
+
+    after_record: int
+    act: Row[tuple[object, ...]] | None = None
+    alarm: Row[tuple[object, ...]] | None = None
+
+
+def _between_records(connection: Connection) -> list[_Between]:
+    placed: list[tuple[tuple[int, int, int], _Between]] = []
+    for act in connection.execute(select(schema.act)):
+        placed.append(((act.after_record, act.id, 0), _Between(after_record=act.after_record, act=act)))
+    for alarm in connection.execute(select(schema.alarm)):
+        place = (alarm.after_record, alarm.after_act, alarm.id)
+        placed.append((place, _Between(after_record=alarm.after_record, alarm=alarm)))
+    return [step for _, step in sorted(placed, key=lambda one: one[0])]
+
+
+def _fold_between(connection: Connection, step: _Between) -> None:
+    if step.act is not None:
+        _fold_act(connection, step.act)
+    elif step.alarm is not None:
+        try:
+            fold_alarm(connection, press_in(step.alarm.data, step.alarm.device, step.alarm.held_ms))
+        except Malformed:
+            return  # stands in the quarantine since it came
 
 
 # --- people's acts ----------------------------------------------------------------------------------------------------
 
 
-def _act(connection: Connection, what: str, assignment: str, at_ms: int, by: str) -> None:
+def _act(connection: Connection, at_ms: int, by: str, what: str, **about: str | bytes) -> None:
     row = connection.execute(
         insert(schema.act)
-        .values(after_record=store.newest_record(connection), at_ms=at_ms, what=what, assignment=assignment, by=by)
+        .values(after_record=store.newest_record(connection), at_ms=at_ms, what=what, by=by, **about)
         .returning(schema.act)
     ).one()
     _fold_act(connection, row)
 
 
 def _fold_act(connection: Connection, act: Row[tuple[object, ...]]) -> None:
+    match act.what:
+        case "acknowledged":
+            presses.fold_acknowledged(connection, act.emergency, act.at_ms, act.by)
+        case "cleared":
+            presses.fold_cleared(connection, act.emergency, act.at_ms, act.by, act.contact, act.words)
+        case _:
+            _fold_assignment_act(connection, act)
+
+
+def _fold_assignment_act(connection: Connection, act: Row[tuple[object, ...]]) -> None:
     row = connection.execute(select(schema.assignment).where(schema.assignment.c.assignment == act.assignment)).one()
     now = unit_now(connection, row.unit)
     if act.what == "offered":
@@ -161,6 +219,32 @@ def _fold_released(connection: Connection, now: UnitNow, assignment: str, act: R
     else:
         left = Status.AVAILABLE if may_follow(now.status, Status.AVAILABLE) else Status.CLEARING
         _set(connection, now, left, act.at_ms, By.DISPATCHER)
+
+
+# --- emergencies ------------------------------------------------------------------------------------------------------
+
+
+def press_in(data: bytes, device: str, held_ms: int) -> presses.Press:
+    """The press in what came ahead of the log or without a number, verified when it came; Malformed when it is none."""
+    payload = payload_of(data)
+    try:
+        said: Record | Alarm = decode(payload, Record)
+    except Malformed:
+        said = decode(payload, Alarm)
+    return presses.Press(device=device, stamp=said.stamp, fact=decode(said.body, EmergencyFact), held_ms=held_ms)
+
+
+def fold_alarm(connection: Connection, press: presses.Press) -> Change:
+    """Let a press change things before its number has come, or without one; Malformed when it is not its device's."""
+    return Change(unit=press.fact.unit, is_press=presses.fold(connection, press))
+
+
+def _fold_emergency(connection: Connection, held: Held) -> Change:
+    record = held.record
+    fact = decode(record.body, EmergencyFact)
+    return fold_alarm(
+        connection, presses.Press(device=record.device, stamp=record.stamp, fact=fact, held_ms=held.held_ms)
+    )
 
 
 # --- records ----------------------------------------------------------------------------------------------------------
@@ -345,6 +429,7 @@ _FOLDS: dict[str, Callable[[Connection, Held], Change]] = {
     Kind.STATE_HELD: _fold_state_held,
     Kind.SHIFT: _fold_shift,
     Kind.NOTE: _fold_note,
+    Kind.EMERGENCY: _fold_emergency,
     Kind.TRAIL: _fold_trail,
     Kind.AUDIT: _fold_audit,
     Kind.SHELF_WANTED: _fold_shelf_wanted,

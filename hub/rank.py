@@ -60,7 +60,8 @@ class Need(Struct, frozen=True, kw_only=True):
 class RosterUnit(Struct, frozen=True, kw_only=True):
     """A unit as it is now: its crew's abilities, what it does, and since when.
 
-    `incident` is the number of the one it works on; `is_here_already` says it is the very one that is asking.
+    `incident` is the number of the one it works on; `is_here_already` says it is the very one that is asking;
+    `is_in_emergency`: its crew raised one that is not cleared, and not as a test.
     """
 
     unit: str
@@ -77,6 +78,7 @@ class RosterUnit(Struct, frozen=True, kw_only=True):
     languages: frozenset[str] = frozenset()
     incident: int | None = None
     is_here_already: bool = False
+    is_in_emergency: bool = False
 
 
 class Travel(Struct, frozen=True, kw_only=True):
@@ -174,6 +176,7 @@ def _reasons(
     need: Need, unit: RosterUnit, position: Position | None, travel: Travel | None, now_ms: int
 ) -> tuple[str, ...]:
     found = [
+        *(["emergency raised"] if unit.is_in_emergency else []),
         *_because_of_status(unit),
         *_because_of_agency(need, unit),
         *_because_of_crew(need, unit),

@@ -164,9 +164,14 @@ act = Table(  # what people at the console did to units, placed among the record
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("after_record", Integer, nullable=False),  # the newest record.id then, 0: none
     Column("at_ms", Integer, nullable=False),
-    Column("what", Text, nullable=False),  # offered | released
-    Column("assignment", Text, ForeignKey("assignment.assignment"), nullable=False),
+    Column(
+        "what", Text, nullable=False
+    ),  # of an assignment: offered | released; of an emergency: acknowledged | cleared
+    Column("assignment", Text, ForeignKey("assignment.assignment")),
+    Column("emergency", LargeBinary),
     Column("by", Text, nullable=False),  # account
+    Column("contact", Text),  # of a clearing: with whom there was voice contact
+    Column("words", Text),  # and what was said
 )
 
 # --- what came from terminals: the truth ------------------------------------------------------------------------------
@@ -194,6 +199,19 @@ record = Table(
     Column("signer", Integer, ForeignKey("signer.id"), nullable=False),
     Column("refused", Text),  # why it may change nothing, judged by the keys and units of that day; null: it may
     UniqueConstraint("device", "log_id", "seq"),
+)
+
+alarm = Table(  # emergencies that came ahead of their number in the log, or without one; each kept once
+    "alarm",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("device", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),  # SHA-256 of data
+    Column("data", LargeBinary, nullable=False),  # as it came: a signed Record or a signed Alarm
+    Column("held_ms", Integer, nullable=False),
+    Column("signer", Integer, ForeignKey("signer.id"), nullable=False),
+    Column("after_record", Integer, nullable=False),  # its place among the records and acts, as for an act
+    Column("after_act", Integer, nullable=False),
 )
 
 log = Table(  # the receipt of each log
@@ -302,6 +320,43 @@ note = Table(  # the shelf: sealed notes and their routing envelope
     Column("held_ms", Integer, nullable=False),
 )
 
+emergency = Table(
+    "emergency",
+    metadata,
+    Column("emergency", LargeBinary, primary_key=True),  # the id its terminal gave it
+    Column("device", Text, nullable=False),
+    Column("unit", Text),  # as the terminal said; people are shown the unit of the device
+    Column("is_drill", Boolean, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("received_ms", Integer, nullable=False),
+    Column("pressed_ms", Integer),  # the first press by the board's clock, null when it had none to believe
+    Column("presses", Integer, nullable=False),
+    Column("newest_ms", Integer, nullable=False),  # when the newest press was heard
+    Column("staff", Text, nullable=False),  # JSON list of ids, as of the newest press; the next four too
+    Column("assignment", Text),
+    Column("incident", Text),
+    Column("fix", LargeBinary),  # MessagePack of wire.fix.Fix
+    Column("fix_age_ms", Integer),
+    Column("asked_ms", Integer),  # the crew asks to clear it
+    Column("acknowledged_ms", Integer),
+    Column("acknowledged_by", Text),
+    Column("cleared_ms", Integer),
+    Column("cleared_by", Text),
+    Column("contact", Text),
+    Column("words", Text),
+)
+
+press = Table(  # every press that was heard, by its name: told twice it counts once
+    "press",
+    metadata,
+    Column("emergency", LargeBinary, primary_key=True),
+    Column("boot", LargeBinary, primary_key=True),
+    Column("mono_ms", Integer, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("asks_clear", Boolean, nullable=False),
+    Column("held_ms", Integer, nullable=False),
+)
+
 position_last = Table(  # the newest live position of each unit, for the snapshot after a restart
     "position_last",
     metadata,
@@ -355,4 +410,5 @@ Index("assignment_by_unit", assignment.c.unit, assignment.c.released_ms)
 Index("clock_correction_by_boot", clock_correction.c.device, clock_correction.c.boot, clock_correction.c.mono_ms)
 Index("note_by_encounter", note.c.encounter)
 Index("act_by_assignment", act.c.assignment)
+Index("emergency_by_device", emergency.c.device, emergency.c.cleared_ms)
 Index("quarantine_by_device", quarantine.c.device)

@@ -17,7 +17,9 @@ from hub.alarms import Alarm
 from hub.positions import Position
 from hub.presence import State, Word
 from hub.rank import Need
-from hub.schema import assignment, device, incident, note, quarantine, staff, unit, unit_now
+from hub.schema import account, assignment, device, emergency, incident, note, quarantine, staff, unit, unit_now
+from wire.codec import decode
+from wire.fix import Fix
 from wire.incident import TYPES
 from wire.notes import NoteKind
 from wire.status import LABEL, Status, status_from
@@ -48,8 +50,37 @@ class PositionView(Struct, frozen=True, kw_only=True):
     has_fix: bool
 
 
+class EmergencyView(Struct, frozen=True, kw_only=True):
+    """An emergency that is not cleared. `id` in hex; `unit` is the unit of the device that raised it.
+
+    `pressed_ms`: by the terminal's clock, None when it had none to believe; `received_ms` and `newest_ms`: when the hub
+    heard the first press and the newest; `lat`, `lon`: the last fix at the newest press, `fix_age_ms` old then; the live
+    position, if there is one, is newer. `number` and `place` are of the incident its crew was on.
+    """
+
+    id: str
+    unit: str
+    call_sign: str
+    is_drill: bool
+    source: str
+    pressed_ms: int | None
+    received_ms: int
+    presses: int
+    newest_ms: int
+    crew: tuple[CrewMember, ...]
+    lat: float | None
+    lon: float | None
+    fix_age_ms: int | None
+    incident: str | None
+    number: int | None
+    place: str | None
+    asked_ms: int | None
+    acknowledged_ms: int | None
+    acknowledged_by: str | None
+
+
 class UnitView(Struct, frozen=True, kw_only=True):
-    """A unit on the board. `position` is in a snapshot; where it is unset, the positions come their own way."""
+    """A unit on the board. `is_in_emergency`: its crew raised one, and not as a test. `position` is in a snapshot; where it is unset, the positions come their own way."""
 
     unit: str
     call_sign: str
@@ -67,6 +98,7 @@ class UnitView(Struct, frozen=True, kw_only=True):
     has_sworn: bool
     presence: str
     presence_ms: int | None
+    is_in_emergency: bool
     position: PositionView | UnsetType | None = UNSET
 
 
@@ -132,6 +164,7 @@ class HealthView(Struct, frozen=True, kw_only=True):
 class Sections(Struct, frozen=True, kw_only=True):
     """All of the board but the positions, which do not come from SQL."""
 
+    emergencies: tuple[EmergencyView, ...] = ()
     units: tuple[UnitView, ...] = ()
     incidents: tuple[IncidentView, ...] = ()
     notes: tuple[NoteView, ...] = ()
@@ -143,6 +176,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
     now_ms: int
     agency: str
+    emergencies: tuple[EmergencyView, ...]
     units: tuple[UnitView, ...]
     incidents: tuple[IncidentView, ...]
     notes: tuple[NoteView, ...]
@@ -156,6 +190,7 @@ LinkOf = Callable[[str], State]
 def read(connection: Connection, link_of: LinkOf) -> Sections:
     """All sections as they are now."""
     return Sections(
+        emergencies=emergencies(connection),
         units=units(connection, link_of),
         incidents=incidents(connection),
         notes=notes(connection),
@@ -168,6 +203,7 @@ def place(sections: Sections, positions: Mapping[str, Position], agency: str, no
     return Snapshot(
         now_ms=now_ms,
         agency=agency,
+        emergencies=sections.emergencies,
         units=tuple(_placed(one, positions.get(one.unit)) for one in sections.units),
         incidents=sections.incidents,
         notes=sections.notes,
@@ -181,6 +217,13 @@ def units(connection: Connection, link_of: LinkOf) -> tuple[UnitView, ...]:
         row.unit: row.device for row in connection.execute(select(device.c.unit, device.c.device).where(is_usable()))
     }
     people = {row.staff: row for row in connection.execute(select(staff))}
+    in_danger = set(
+        connection.execute(
+            select(device.c.unit)
+            .join(emergency, emergency.c.device == device.c.device)
+            .where(emergency.c.cleared_ms.is_(None), emergency.c.is_drill.is_(False))
+        ).scalars()
+    )
     rows = connection.execute(
         select(unit, unit_now)
         .select_from(unit.outerjoin(unit_now, unit.c.unit == unit_now.c.unit))
@@ -210,9 +253,36 @@ def units(connection: Connection, link_of: LinkOf) -> tuple[UnitView, ...]:
                 has_sworn=any(one.role == "sworn" for one in aboard),
                 presence=link.word,
                 presence_ms=link.since_ms,
+                is_in_emergency=row[unit.c.unit] in in_danger,
             )
         )
     return tuple(shown)
+
+
+def emergencies(connection: Connection) -> tuple[EmergencyView, ...]:
+    """Every emergency that is not cleared: real ones before tests, those nobody has taken first, the oldest first."""
+    rows = connection.execute(
+        select(
+            emergency,
+            unit.c.unit.label("unit_id"),
+            unit.c.call_sign,
+            unit_now.c.crew,
+            incident.c.number,
+            incident.c.place,
+            account.c.name.label("by_name"),
+        )
+        .select_from(
+            emergency.join(device, device.c.device == emergency.c.device)
+            .join(unit, unit.c.unit == device.c.unit)
+            .outerjoin(unit_now, unit_now.c.unit == unit.c.unit)
+            .outerjoin(incident, incident.c.incident == emergency.c.incident)
+            .outerjoin(account, account.c.account == emergency.c.acknowledged_by)
+        )
+        .where(emergency.c.cleared_ms.is_(None))
+        .order_by(emergency.c.is_drill, emergency.c.acknowledged_ms.is_not(None), emergency.c.received_ms)
+    ).all()
+    names = {row.staff: row.name for row in connection.execute(select(staff))} if rows else {}
+    return tuple(_emergency(row, names) for row in rows)
 
 
 def incidents(connection: Connection, only: str | None = None) -> tuple[IncidentView, ...]:
@@ -326,6 +396,33 @@ def _placed(shown: UnitView, position: Position | None) -> UnitView:
 
 def _every(columns: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(code for column in columns for code in column.split()))
+
+
+def _emergency(row: Row[tuple[object, ...]], names: Mapping[str, str]) -> EmergencyView:
+    fix = None if row.fix is None else decode(row.fix, Fix)
+    said = msgspec.json.decode(row.staff, type=tuple[str, ...])
+    aboard = said or tuple((row.crew or "").split())  # a terminal that could not read its own shift said nobody
+    return EmergencyView(
+        id=row.emergency.hex(),
+        unit=row.unit_id,
+        call_sign=row.call_sign,
+        is_drill=row.is_drill,
+        source=row.source,
+        pressed_ms=row.pressed_ms,
+        received_ms=row.received_ms,
+        presses=row.presses,
+        newest_ms=row.newest_ms,
+        crew=tuple(CrewMember(id=who, name=names.get(who, who)) for who in aboard),
+        lat=None if fix is None else fix.lat,
+        lon=None if fix is None else fix.lon,
+        fix_age_ms=row.fix_age_ms,
+        incident=row.incident,
+        number=row.number,
+        place=row.place,
+        asked_ms=row.asked_ms,
+        acknowledged_ms=row.acknowledged_ms,
+        acknowledged_by=None if row.acknowledged_ms is None else row.by_name or row.acknowledged_by,
+    )
 
 
 def _assignment(row: Row[tuple[object, ...]]) -> AssignmentView:

@@ -8,13 +8,14 @@ from msgspec import Struct
 from sqlalchemy import Connection, select
 
 from hub import clocks
-from hub.schema import assignment, incident, note, status_history, unit
+from hub.schema import assignment, device, emergency, incident, note, status_history, unit
 from hub.snapshot import label
 from wire.stamp import Stamp
 
 
 class Happening(Struct, frozen=True, kw_only=True):
-    """One line. `what`: opened, sent, on_terminal, acknowledged, status, released, note, closed; `detail` for people.
+    """One line. `what`: opened, sent, on_terminal, acknowledged, status, released, note, closed, emergency,
+    emergency_test, emergency_acknowledged, emergency_cleared; `detail` for people.
 
     `at_ms` is the hub's time and orders. `noted_ms`: when it happened by the board's clock as the board stamped it, None
     when it had no idea; `corrected_ms`: what that really was, None when the stamp is right or nobody knows better.
@@ -35,6 +36,7 @@ def timeline(connection: Connection, incident_id: str) -> tuple[Happening, ...]:
         *_of_assignments(connection, incident_id),
         *_of_statuses(connection, incident_id),
         *_of_notes(connection, incident_id),
+        *_of_emergencies(connection, incident_id),
     )
     return tuple(sorted(happened, key=lambda one: one.at_ms))
 
@@ -94,3 +96,23 @@ def _of_notes(connection: Connection, incident_id: str) -> Iterator[Happening]:
         .where(incident.c.incident == incident_id)
     ):
         yield Happening(at_ms=row.held_ms, what="note", detail=row.author)
+
+
+def _of_emergencies(connection: Connection, incident_id: str) -> Iterator[Happening]:
+    for row in connection.execute(
+        select(emergency, unit.c.call_sign)
+        .join(device, device.c.device == emergency.c.device)
+        .join(unit, unit.c.unit == device.c.unit)
+        .where(emergency.c.incident == incident_id)
+    ):
+        raised = "emergency_test" if row.is_drill else "emergency"
+        yield Happening(at_ms=row.received_ms, what=raised, call_sign=row.call_sign, detail=row.source)
+        if row.acknowledged_ms is not None:
+            yield _answered(row.acknowledged_ms, "emergency_acknowledged", row.call_sign, row.acknowledged_by)
+        if row.cleared_ms is not None:
+            said = ": ".join(part for part in (row.contact, row.words) if part) or row.cleared_by
+            yield _answered(row.cleared_ms, "emergency_cleared", row.call_sign, said)
+
+
+def _answered(at_ms: int, what: str, call_sign: str, detail: str) -> Happening:
+    return Happening(at_ms=at_ms, what=what, call_sign=call_sign, detail=detail)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from msgspec import Struct
 
+from wire.fix import Fix
 from wire.ids import id_bytes
 
 
@@ -70,6 +73,42 @@ class ShelfWanted(Struct, frozen=True, kw_only=True):
     """A desk asks for sealed notes that its shelf section lists and it does not hold."""
 
     note_ids: tuple[bytes, ...]
+
+
+class Source(StrEnum):
+    """What raised an emergency."""
+
+    BUTTON = "button"
+    SCREEN = "screen"
+    WELFARE = "welfare"
+
+
+class EmergencyFact(Struct, frozen=True, kw_only=True):
+    """Somebody aboard is in danger, or, with `drill`, tries whether the alarm works.
+
+    `id`: 16 bytes, one emergency from its first press until dispatch has cleared it; pressing again is another fact
+    with the same id. `source`: a Source word; `mono_ms`: of the press, on the clock of the stamp's boot, so that
+    (`id`, boot, `mono_ms`) names the press however often it is told. `unit`: None when the terminal has not been told
+    yet; `staff`: who is signed on; `assignment`, `incident`: what they work on; `fix`: the last one, `fix_age_ms` old
+    at the press. `asks_clear`: the crew asks dispatch to clear it; only dispatch can.
+    """
+
+    id: bytes
+    source: str
+    mono_ms: int
+    drill: bool = False
+    unit: str | None = None
+    staff: tuple[str, ...] = ()
+    assignment: str | None = None
+    incident: str | None = None
+    fix: Fix | None = None
+    fix_age_ms: int | None = None
+    asks_clear: bool = False
+
+    def __post_init__(self) -> None:
+        id_bytes(self.id)
+        if self.mono_ms < 0 or (self.fix_age_ms is not None and self.fix_age_ms < 0):
+            raise ValueError("time runs forward")
 
 
 class AuditFact(Struct, frozen=True, kw_only=True):

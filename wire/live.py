@@ -18,7 +18,7 @@ from wire.signature import Context
 class Live(Struct, frozen=True, kw_only=True):
     """The newest position. `mono_ms`: when this was sent; `age_ms`: from the last byte of the receiver's sentence to
     the sending; `fix`: None says that the terminal has no position, which is different from saying nothing;
-    `reason`: why it was sent ("first", "drift", "cadence", "no_fix")."""
+    `reason`: why it was sent ("first", "drift", "cadence", "no_fix", "emergency")."""
 
     v: int
     device: str

@@ -30,6 +30,7 @@ class Kind(StrEnum):
     SHIFT = "shift"
     NOTE = "note"
     SHELF_WANTED = "shelf_wanted"
+    EMERGENCY = "emergency"
     AUDIT = "audit"
     TRAIL = "trail"
     CLOCK_CORRECTED = "clock_corrected"
@@ -51,6 +52,22 @@ class Record(Struct, frozen=True, kw_only=True, array_like=True):
         id_bytes(self.log_id)
         if self.seq < 1:
             raise ValueError("records count from 1")
+
+
+class Alarm(Struct, frozen=True, kw_only=True, array_like=True):
+    """An emergency that the terminal could not save in time: the same fact, signed, without a number.
+
+    It goes out on `up/alarm` until dispatch has answered; no receipt ever covers it. `body`: MessagePack of a
+    `wire.facts.EmergencyFact`.
+    """
+
+    v: int
+    device: str
+    stamp: Stamp
+    body: bytes
+
+    def __post_init__(self) -> None:
+        device_id(self.device)
 
 
 class Receipt(Struct, frozen=True, kw_only=True, array_like=True):
@@ -87,6 +104,20 @@ def open_record(data: bytes, device: str, key: ec.EllipticCurvePublicKey) -> Rec
     if record.device != device:
         raise Malformed("a record of another device")
     return record
+
+
+def sign_alarm(alarm: Alarm, key: ec.EllipticCurvePrivateKey) -> bytes:
+    """`alarm` as the terminal sends it."""
+    return signature.signed(Context.ALARM, encode(alarm), key)
+
+
+def open_alarm(data: bytes, device: str, key: ec.EllipticCurvePublicKey) -> Alarm:
+    """The unnumbered emergency in `data`, which came on `device`'s topic and must be signed by `key`; Malformed
+    otherwise, also for a record, whose copy comes on the same topic."""
+    alarm = decode(signature.opened(Context.ALARM, data, key), Alarm)
+    if alarm.device != device:
+        raise Malformed("an emergency of another device")
+    return alarm
 
 
 def sign_receipt(receipt: Receipt, key: ec.EllipticCurvePrivateKey) -> bytes:

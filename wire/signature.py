@@ -23,6 +23,7 @@ class Context(StrEnum):
     """What a signature is a signature on."""
 
     RECORD = "tandem-record-v1"
+    ALARM = "tandem-alarm-v1"
     LIVE = "tandem-live-v1"
     PRESENCE = "tandem-presence-v1"
     HUB_PRESENCE = "tandem-hub-presence-v1"

@@ -136,6 +136,43 @@ class Shelf(Struct, frozen=True, kw_only=True):
     entries: tuple[ShelfEntry, ...]
 
 
+class HeardPress(Struct, frozen=True, array_like=True):
+    """A press by its name: `mono_ms` on the clock of `boot`."""
+
+    boot: bytes
+    mono_ms: int
+
+    def __post_init__(self) -> None:
+        id_bytes(self.boot)
+
+
+class KnownEmergency(Struct, frozen=True, kw_only=True):
+    """What dispatch knows of one emergency of this terminal.
+
+    `heard`: the newest press of each boot that was heard; one beyond has not been, whatever else stands here.
+    `received_ms`: when the first was; `drill`: it is a test; `asked_ms`: when the crew's wish to clear it was; `acknowledged_ms` and
+    `by`: a person has taken it, and who; `cleared_ms`: it is over. Times are Unix milliseconds of the hub's clock.
+    """
+
+    id: bytes
+    heard: tuple[HeardPress, ...]
+    received_ms: int
+    drill: bool = False
+    asked_ms: int | None = None
+    acknowledged_ms: int | None = None
+    by: str | None = None
+    cleared_ms: int | None = None
+
+    def __post_init__(self) -> None:
+        id_bytes(self.id)
+
+
+class Emergencies(Struct, frozen=True, kw_only=True):
+    """Section `emergency`: every one of this terminal that is not cleared, and the newest that are."""
+
+    emergencies: tuple[KnownEmergency, ...]
+
+
 class SealedDelivery(Struct, frozen=True, kw_only=True, array_like=True):
     """A note for a desk that asked. `note` as its author signed it; `certificate` (DER) of the signing device, which
     the desk verifies up to the agency root itself; `grants` as they came."""

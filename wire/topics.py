@@ -2,7 +2,7 @@
 
 tandem/v1/{device}/up/live              newest position, QoS 0, lost if lost
 tandem/v1/{device}/up/log               every durable record, QoS 1, in order
-tandem/v1/{device}/up/alarm             a copy of an emergency record, QoS 1, ahead of the log
+tandem/v1/{device}/up/alarm             a copy of an emergency record, or one without a number, QoS 1, ahead of the log
 tandem/v1/{device}/up/presence          birth, and the will, QoS 1, retained
 tandem/v1/{device}/down/receipt         QoS 1
 tandem/v1/{device}/down/state/{section} QoS 1
@@ -40,6 +40,7 @@ class Section(StrEnum):
     ROSTER = "roster"
     SETTINGS = "settings"
     SHELF = "shelf"
+    EMERGENCY = "emergency"
 
 
 class UpTopic(Struct, frozen=True):

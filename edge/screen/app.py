@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 import traceback
+from typing import NamedTuple
 
 import structlog
 from flask import Flask, Response, jsonify, make_response, redirect, render_template, request, url_for
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from edge.emergency import View
 from edge.errors import Refused
-from edge.screen import guard, words
+from edge.screen import duress, guard, words
 from edge.screen.clinical import clinical_views
 from edge.screen.crew import crew_views
 from edge.screen.desk_pages import desk_views
 from edge.screen.picture import Cab, ScreenParts
+from edge.screen.words import EmergencyWords
 from edge.store import StoreGone
 from wire.codec import Malformed
 from wire.incident import DISPOSITIONS
@@ -22,8 +25,23 @@ from wire.status import LABEL
 
 __all__ = ["ScreenParts", "create_screen"]
 
-_STATUS_CODE = {"host": 421, "origin": 403, "stale": 403, "locked": 401, "no_draft": 404, "no_note": 404}
+_STATUS_CODE = {
+    "host": 421,
+    "origin": 403,
+    "stale": 403,
+    "locked": 401,
+    "no_draft": 404,
+    "no_note": 404,
+    "not_saving": 503,
+}
 _log = structlog.get_logger()
+
+
+class Shown(NamedTuple):
+    """The emergency for a template."""
+
+    view: View
+    words: EmergencyWords
 
 
 def create_screen(parts: ScreenParts) -> Flask:
@@ -36,6 +54,7 @@ def create_screen(parts: ScreenParts) -> Flask:
         clock=words.clock,
         clock_s=words.clock_s,
         day=words.day,
+        emergency=lambda: Shown(view := parts.emergency.view(), words.emergency(view)),
         dispositions={code: label for code, (label, _) in DISPOSITIONS.items()},
         labels=LABEL,
         session=guard.session,
@@ -43,7 +62,9 @@ def create_screen(parts: ScreenParts) -> Flask:
         line_theme=lambda: "" if theme(parts.identity.device) else _line_theme(parts),
     )
     cab = Cab(parts)
+    duress.keep_a_thread(app)
     guard.install(app, parts.identity.device)
+    app.register_blueprint(duress.duress_views(cab))
     app.register_blueprint(crew_views(cab))
     if parts.identity.kind == "desk":
         app.register_blueprint(desk_views(cab))
@@ -107,7 +128,7 @@ def _answer(code: int, word: str, sentence: str) -> Response:
     if word == "locked":
         came_from = request.path if request.method == "GET" else url_for("crew.main")
         return make_response(redirect(url_for("crew.unlock_page", then=came_from), 303))
-    if request.method == "POST" and word not in ("host", "origin"):
+    if request.method == "POST" and word not in ("host", "origin", "not_saving"):
         guard.session().say(sentence)
         return make_response(redirect(url_for("crew.main"), 303))
     return make_response(render_template("message.html", sentence=sentence), code)

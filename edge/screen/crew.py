@@ -9,7 +9,7 @@ from sqlite_utils import Database
 from edge import assignments, desk, outbox, shift, vault
 from edge.clock import ClockState
 from edge.errors import Refused
-from edge.screen import guard
+from edge.screen import duress, guard
 from edge.screen.picture import Cab, Picture, Pressed, people
 from edge.tracker import GpsState
 from edge.vault import Locked, Why
@@ -136,7 +136,8 @@ def crew_views(cab: Cab) -> Blueprint:
     @views.get("/api/v1/state")
     def state() -> Response:
         session = guard.session()
-        return jsonify(_state(cab.look(session.id), parts.clock.state()) | {"csrf": session.csrf})
+        shown = _state(cab.look(session.id), parts.clock.state())
+        return jsonify(shown | {"csrf": session.csrf, "emergency": duress.state(parts.emergency.view())})
 
     return views
 

@@ -14,6 +14,7 @@ from edge import assignments, desk, held, notes, shift, vault
 from edge.assignments import View
 from edge.clock import Clock
 from edge.desk import Listed
+from edge.emergency import Emergency
 from edge.identity import Identity
 from edge.notes import Entry, State
 from edge.outbox import Signer
@@ -46,6 +47,7 @@ class ScreenParts(Struct, frozen=True, kw_only=True):
     link_state: Callable[[], LinkState]
     gps_state: Callable[[], GpsState]
     wake: Callable[[], None]
+    emergency: Emergency
     pins_state: Callable[[], PinsState] = no_pins
     zone: Zone | None = None
     unsaved: Callable[[], None] = lambda: None

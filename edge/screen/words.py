@@ -9,6 +9,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from edge.emergency import Phase, View
 from edge.tracker import GpsState
 from edge.uplink import LinkState
 from firmware_bridge.pins import Duress, PinsState
@@ -28,6 +29,43 @@ class Words(Struct, frozen=True, kw_only=True):
     head: str
     detail: str
     mood: str
+
+
+class EmergencyWords(Struct, frozen=True, kw_only=True):
+    """`shape` names an icon; `head` and `detail` stand in the corner, `long` where there is room."""
+
+    shape: str
+    head: str
+    detail: str
+    long: str
+
+
+def emergency(view: View) -> EmergencyWords:
+    """How far the crew's call for help has come, in few words: somebody reads over their shoulder."""
+    if view.phase is Phase.NONE:
+        return EmergencyWords(shape="duress", head="Emergency", detail="", long="")
+    since = "" if view.raised_ms is None else f" {clock(view.raised_ms)}"
+    what = "Test" if view.is_drill else "Emergency"
+    if view.phase is Phase.RAISED:
+        detail = "on its way to dispatch" if view.is_saved else "not saved, sent all the same"
+        long = "It goes to dispatch ahead of everything else, now or as soon as there is a link."
+        if not view.is_saved:
+            long += " The disk did not take it: use the radio as well if you can."
+        return EmergencyWords(shape="link-wait", head=f"{what} raised{since}", detail=detail, long=long)
+    if view.phase is Phase.RECEIVED:
+        head = "Dispatch has the test" if view.is_drill else "Dispatch has it"
+        long = f"Raised{since}. It rings at dispatch until a person takes it."
+        return EmergencyWords(shape="bell", head=head, detail="no one has answered yet", long=long)
+    at = "" if view.acknowledged_ms is None else clock(view.acknowledged_ms)
+    who = view.by or "dispatch"
+    head = "Test acknowledged" if view.is_drill else "Acknowledged by dispatch"
+    long = f"{who} took it at {at}. Raised{since}. It stays until dispatch has spoken with you and cleared it."
+    return EmergencyWords(
+        shape="check",
+        head=head,
+        detail=f"{at} · you asked to clear it" if view.is_asked else f"{at} · {who}",
+        long=long,
+    )
 
 
 def age(ms: int) -> str:

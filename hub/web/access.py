@@ -39,6 +39,8 @@ ROLES: dict[str, frozenset[str]] = {
     "dispatch.assign": _DISPATCH,
     "dispatch.release": _DISPATCH,
     "dispatch.close": _DISPATCH,
+    "emergencies.acknowledge": _BOARD,
+    "emergencies.clear": _BOARD,
     "streets.info": _BOARD,
     "streets.current": _BOARD,
     "streets.tiles": _BOARD,

@@ -18,6 +18,7 @@ from hub.snapshot import LinkOf
 from hub.web import answers
 from hub.web.access import Door
 from hub.web.dispatch import dispatch_views
+from hub.web.emergencies import emergency_views
 from hub.web.live import live_views
 from hub.web.pages import page_views
 from hub.web.signin import sign_in_views
@@ -99,6 +100,7 @@ def create_console(parts: ConsoleParts) -> Flask:
         )
     )
     app.register_blueprint(dispatch_views(parts.engine, parts.positions, parts.changed, parts.now_ms, parts.link_of))
+    app.register_blueprint(emergency_views(parts.engine, parts.changed, parts.now_ms))
     app.register_blueprint(street_views(parts.maps_dir))
     app.register_error_handler(Refused, lambda refused: _refusal(refused.code, refused.sentence, http_status(refused)))
     app.register_error_handler(HTTPException, _http_error)

@@ -55,6 +55,25 @@ def test_one_reading_is_told_once_however_long_it_stays_the_newest() -> None:
     assert reason_to_report(told(PARKED, 100.0), PARKED, 100.0, 500.0, CADENCE) is None
 
 
+@pytest.mark.parametrize(
+    ("reason", "read_s", "now_s", "said"),
+    [
+        ("cadence", 100.0, 100.1, "emergency"),  # at once, although this very reading was told
+        ("emergency", 100.0, 101.0, None),  # the next reading is a moment away
+        ("emergency", 101.0, 101.0, "emergency"),
+        ("emergency", 100.2, 100.2, None),  # a receiver of 5 Hz
+        ("emergency", 100.0, 101.5, "emergency"),  # no reading comes: what was told may be lost
+    ],
+)
+def test_in_an_emergency_the_position_is_told_at_once_and_each_second_moved_or_not(
+    reason: str, read_s: float, now_s: float, said: str | None
+) -> None:
+    last = Reported(fix=PARKED, read_s=100.0, sent_s=100.0, reason=reason)
+    assert reason_to_report(last, PARKED, read_s, now_s, CADENCE, is_emergency=True) == said
+    assert reason_to_report(None, PARKED, read_s, now_s, CADENCE, is_emergency=True) == "emergency"
+    assert reason_to_report(told(None), None, read_s, now_s, CADENCE, is_emergency=True) is None
+
+
 def test_the_agency_decides_the_bounds() -> None:
     loose = Cadence(drift_m_max=100.0, report_s_max=60.0)
     assert reason_to_report(told(PARKED), at(PARKED, north_m=90), 110.0, 110.0, loose) is None

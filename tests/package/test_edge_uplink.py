@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
+from threading import Thread
+from time import monotonic, sleep
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -17,7 +19,8 @@ from edge.store import Store
 from edge.sync import NO_SUBSCRIBER, HubSaid
 from edge.uplink import LiveSlot, Uplink
 from wire.facts import AuditFact
-from wire.live import Presence, open_presence
+from wire.fix import Fix
+from wire.live import Presence, open_live, open_presence
 from wire.records import Kind, Receipt, open_record
 from wire.stamp import ClockQuality
 from wire.topics import Up
@@ -25,6 +28,7 @@ from wire.topics import Up
 SIGNER = Signer("care-1", ec.generate_private_key(ec.SECP256R1()))
 PUBLIC = SIGNER.key.public_key()
 WALL_S = 1_770_000_000.0
+PARKED = Fix(lat=39.96, lon=-83.0, speed_mps=0.0)
 
 
 @pytest.mark.parametrize(("failures", "ceiling_s"), [(0, 1.0), (1, 2.0), (4, 16.0), (7, 120.0), (10_000, 120.0)])
@@ -227,3 +231,34 @@ def test_a_clock_that_is_set_lets_go_of_nothing(desk: Desk) -> None:
     desk.now_s += 3600
     desk.uplink.step(None)
     assert desk.stores[LEDGER].do(outbox.numbers).lowest_held == 1
+
+
+def test_in_an_emergency_the_live_slot_tells_the_parked_vehicle_at_once_and_again_and_stops_when_it_is_over() -> None:
+    told: list[str] = []
+
+    def publish(channel: Up, payload: bytes, qos: int, retain: bool) -> Sent:
+        told.append(open_live(payload, "care-1", PUBLIC).reason)
+        return Sent(1, lambda: True)
+
+    live = LiveSlot(SIGNER, Clock(bytes(16)), publish)
+    running = Thread(target=live.run)
+    running.start()
+    live.open(True)
+    live.offer(PARKED, monotonic())
+    until(lambda: told == ["first"])
+    live.emergency(True)
+    until(lambda: told == ["first", "emergency"])
+    until(lambda: told == ["first", "emergency", "emergency"])  # no reading came since
+    live.emergency(False)
+    live.offer(None, monotonic())
+    until(lambda: told[-1] == "no_fix")
+    assert live.last_fix() is not None
+    live.stop()
+    running.join(5)
+
+
+def until(look: Callable[[], bool]) -> None:
+    end_s = monotonic() + 10
+    while not look():
+        assert monotonic() < end_s
+        sleep(0.01)

@@ -39,9 +39,9 @@ def refresh(agency: Agency, terminal: Terminal) -> dict[str, Kept]:
         return {kept.section: kept for kept in desired.refresh(connection, terminal.device, VOUCHED)}
 
 
-def test_a_vehicle_is_sent_three_sections_and_a_desk_the_shelf_as_well(agency: Agency) -> None:
-    assert list(refresh(agency, agency.one)) == ["assignments", "roster", "settings"]
-    assert list(refresh(agency, agency.desk)) == ["assignments", "roster", "settings", "shelf"]
+def test_a_vehicle_is_sent_four_sections_and_a_desk_the_shelf_as_well(agency: Agency) -> None:
+    assert list(refresh(agency, agency.one)) == ["emergency", "assignments", "roster", "settings"]
+    assert list(refresh(agency, agency.desk)) == ["emergency", "assignments", "roster", "settings", "shelf"]
     assert refresh(agency, Terminal("d-nobody", "u1")) == {}
 
 
@@ -161,8 +161,9 @@ SNAPSHOT_KEY = new_key()
 
 def test_a_birth_brings_every_section_sealed_to_that_terminal(agency: Agency, air: Air, downlink: Downlink) -> None:
     downlink.born("d-one")
-    sent = air.wait_for(3)
-    assert [topic for topic, _ in sent] == [State("d-one", s) for s in ("assignments", "roster", "settings")]
+    sent = air.wait_for(4)
+    every = ("emergency", "assignments", "roster", "settings")
+    assert [topic for topic, _ in sent] == [State("d-one", s) for s in every]
     for topic, payload in sent:
         assert isinstance(topic, State)
         snapshot = state.open_snapshot(payload, "d-one", topic.section, SNAPSHOT_KEY.public_key())
@@ -170,21 +171,21 @@ def test_a_birth_brings_every_section_sealed_to_that_terminal(agency: Agency, ai
         assert state.unseal(snapshot, agency.one.kem)
         assert b"Aspen" not in payload
     downlink.born("d-one")
-    assert len(air.wait_for(6)) == 6
+    assert len(air.wait_for(8)) == 8
 
 
 def test_what_a_terminal_does_not_say_it_holds_is_sent_again_until_it_does(agency: Agency, air: Air) -> None:
     agency.take(agency.one.birth())
     with pipe(agency, air, again_s=0.1) as downlink:
         downlink.born("d-one")
-        air.wait_for(3)
-        for section in ("roster", "settings"):
+        air.wait_for(4)
+        for section in ("emergency", "roster", "settings"):
             agency.take(agency.one.record(Kind.STATE_HELD, StateHeld(section=section, epoch=1, n=1)))
         time.sleep(0.2)
-        assert len(air.sent) == 3  # it is not here
+        assert len(air.sent) == 4  # it is not here
         air.here = frozenset({"d-one"})
-        sent = air.wait_for(5)
-        assert {topic for topic, _ in sent[3:]} == {State("d-one", "assignments")}
+        sent = air.wait_for(6)
+        assert {topic for topic, _ in sent[4:]} == {State("d-one", "assignments")}
         agency.take(agency.one.record(Kind.STATE_HELD, StateHeld(section="assignments", epoch=1, n=1)))
         time.sleep(0.1)
         count = len(air.sent)
@@ -197,14 +198,14 @@ def test_a_change_is_sent_only_to_who_is_here_and_only_what_changed(
 ) -> None:
     air.here = frozenset({"d-one"})
     downlink.born("d-one")
-    air.wait_for(3)
+    air.wait_for(4)
     agency.incident()
     agency.offer("a1", agency.one)
     agency.offer("a2", agency.two)
     downlink.poke(None)
     downlink.poke("d-two")
-    sent = air.wait_for(4)
-    assert [topic for topic, _ in sent[3:]] == [State("d-one", "assignments")]
+    sent = air.wait_for(5)
+    assert [topic for topic, _ in sent[4:]] == [State("d-one", "assignments")]
 
 
 def test_a_desk_that_asks_gets_the_note_as_its_author_signed_it(agency: Agency, air: Air, downlink: Downlink) -> None:
@@ -225,7 +226,7 @@ def test_a_revoked_device_is_sent_nothing(agency: Agency, air: Air, downlink: Do
         connection.execute(update(schema.device).where(schema.device.c.device == "d-one").values(state="revoked"))
     downlink.born("d-one")
     downlink.born("d-two")
-    sent = air.wait_for(3)
+    sent = air.wait_for(4)
     assert {topic.device for topic, _ in sent if isinstance(topic, State)} == {"d-two"}
 
 

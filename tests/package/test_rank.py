@@ -138,6 +138,7 @@ def test_a_unit_that_nobody_can_place_says_why(place: Position | None, said: str
         ({"kind": "desk"}, "a desk: advises, is not sent"),
         ({"is_here_already": True}, "already sent to this one"),
         ({"status": "hovering"}, "status unknown here: hovering"),
+        ({"is_in_emergency": True}, "emergency raised"),
     ],
 )
 def test_what_keeps_a_unit_from_being_sent_is_said(changed: dict[str, object], said: str) -> None:

@@ -17,18 +17,21 @@ from msgspec import Struct
 import wire
 from wire.codec import decode, encode
 from wire.enrollment import Admission, BrokerAddress, Bundle, Challenge, CsrRequest, Enrolled, Facts, Refusal
-from wire.facts import AuditFact, ClockCorrected, ShelfWanted, ShiftFact, StateHeld, StatusFact
+from wire.facts import AuditFact, ClockCorrected, EmergencyFact, ShelfWanted, ShiftFact, StateHeld, StatusFact
 from wire.fix import Fix
 from wire.fleet import AddedDevice, DeviceEntry, DeviceList, NewDevice
 from wire.keys import ClinicalGrant, KeyStatement, NoteKey, NoteKeyList, StatedKey
 from wire.live import HubPresence, Live, LogRange, Presence
 from wire.notes import Header, NoteContent, NoteKind
-from wire.records import Receipt, Record
+from wire.records import Alarm, Receipt, Record
 from wire.signature import Signed
 from wire.stamp import Stamp
 from wire.state import (
     Assignment,
     Assignments,
+    Emergencies,
+    HeardPress,
+    KnownEmergency,
     OtherUnit,
     Roster,
     SealedDelivery,
@@ -102,6 +105,29 @@ DEVICE = DeviceEntry(
     model="Raspberry Pi 5",
     software="0.1.0",
 )
+EMERGENCY = EmergencyFact(
+    id=b"E" * 16,
+    source="button",
+    mono_ms=61_400,
+    drill=True,
+    unit="care-2",
+    staff=("s-1", "s-2"),
+    assignment="asg-9",
+    incident="inc-1",
+    fix=FIX,
+    fix_age_ms=350,
+    asks_clear=True,
+)
+KNOWN = KnownEmergency(
+    id=b"E" * 16,
+    heard=(HeardPress(BOOT, 61_400),),
+    received_ms=1_789_069_150_000,
+    drill=True,
+    asked_ms=1_789_069_200_000,
+    acknowledged_ms=1_789_069_160_000,
+    by="Nina",
+    cleared_ms=1_789_069_300_000,
+)
 ENTRY = ShelfEntry(
     note_id=NOTE,
     body_sha256=b"h" * 32,
@@ -130,6 +156,8 @@ MESSAGES: tuple[Struct, ...] = (
         wall_after_ms=1_789_069_150_000,
         quality="gps",
     ),
+    EMERGENCY,
+    Alarm(v=1, device="t-golden", stamp=STAMP, body=b"body"),
     AuditFact(what="note_opened", outcome="ok", actor="s-1", about=NOTE.hex(), reason="by need"),
     Live(v=1, device="t-golden", boot=BOOT, mono_ms=61_500, age_ms=12, fix=FIX, reason="drift"),
     LogRange(log_id=LOG, name="ledger", lowest_held=1, lowest_owed=7, next=8),
@@ -161,6 +189,9 @@ MESSAGES: tuple[Struct, ...] = (
     Roster(agency="Lakeshore CARE", unit="care-2", call_sign="CARE-2", staff=(STAFF,)),
     TerminalSettings(note_keys=b"keys", key_statement=b"statement"),
     ENTRY,
+    HeardPress(BOOT, 61_400),
+    KNOWN,
+    Emergencies(emergencies=(KNOWN,)),
     Shelf(entries=(ENTRY,)),
     SealedDelivery(v=1, device="t-desk", note=b"note", certificate=b"der", grants=(b"grant",)),
     Header(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
+from threading import Thread
 
 from flask import Flask
 from flask.testing import FlaskClient
@@ -12,6 +13,7 @@ from werkzeug.test import TestResponse
 
 from edge import outbox, vault
 from edge.clock import Clock
+from edge.emergency import Emergency
 from edge.identity import Identity
 from edge.outbox import Signer
 from edge.schema import LEDGER
@@ -75,16 +77,31 @@ class ScreenRig:
 
     def start(self) -> None:
         self.store = Store(self.home / "ledger.db", LEDGER)
+        clock = Clock(b"b" * 16, mono_s=time.monotonic if self.is_real else lambda: self.mono_s)
+        self.emergency = Emergency(
+            self.store,
+            self.who,
+            self.signer,
+            clock,
+            lambda *_: None,
+            last_fix=lambda: None,
+            raised=lambda _: None,
+            saved=self.wake,
+        )
+        self.threads = [Thread(target=work, daemon=True) for work in (self.emergency.run, self.emergency.keep)]
+        for thread in self.threads:
+            thread.start()
         self.app: Flask = create_screen(
             ScreenParts(
                 identity=self.who,
                 store=self.store,
                 signer=self.signer,
-                clock=Clock(b"b" * 16, mono_s=time.monotonic if self.is_real else lambda: self.mono_s),
+                clock=clock,
                 home=self.home,
                 link_state=lambda: self.link,
                 gps_state=lambda: self.gps,
                 wake=self.wake,
+                emergency=self.emergency,
             )
         )
 
@@ -93,6 +110,9 @@ class ScreenRig:
         self.start()
 
     def close(self) -> None:
+        self.emergency.stop()
+        for thread in self.threads:
+            thread.join(5)
         self.store.close()
 
     def wake(self) -> None:

@@ -41,6 +41,7 @@ class WiredRig(ScreenRig):
             link_state=lambda: self.link,
             gps_state=lambda: self.gps,
             wake=self.wake,
+            emergency=self.emergency,
             pins_state=lambda: self.state,
             zone=self.zone,
             unsaved=lambda: self.unsaved.append(1),

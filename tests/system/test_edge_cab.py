@@ -116,6 +116,10 @@ def test_a_simulated_press_lights_the_lamp_and_a_terminal_with_simulated_pins_sa
     until("the lamp", lambda: cab.level("lamp_emergency"))
     until("the dark half of its blinking", lambda: cab.level("lamp_emergency") == 0.0)
     assert "duress_pressed" in cab.log()
+    assert cab.terminal.state()["emergency"]["phase"] == "raised"
+    with sqlite3.connect(cab.home / "ledger.db") as ledger:
+        until("its record", lambda: ledger.execute("select 1 from record where kind = 'emergency'").fetchone())
+    ledger.close()
 
 
 def test_pins_that_a_terminal_has_are_taken_and_free_when_it_has_ended(cab: Cab) -> None:

@@ -79,7 +79,7 @@ function put(fresh: Document): void {
     }
     const zone = byId("zone");
     const csrf = zone?.dataset["csrf"];
-    if (csrf !== undefined) {
+    if (csrf !== undefined && fresh.getElementById("zone") !== null) {
         for (const field of document.querySelectorAll<HTMLInputElement>('input[name="csrf"]')) {
             field.value = csrf;
         }
@@ -329,4 +329,108 @@ function autosave(form: HTMLFormElement): Writing {
     return { isDirty: () => version !== savedVersion, again: () => void look().then(save), save: () => void save() };
 }
 
+// ---- an emergency: a tap opens the panel, a second one raises it; a long hold of the corner raises it at once
+
+const HOLD_MS = 1500;
+
+const duressDialog = byId("duress-dialog") as HTMLDialogElement | null;
+let holding = 0;
+let wasHeld = false;
+
+function corner(event: Event): HTMLElement | null {
+    return event.target instanceof Element ? event.target.closest<HTMLElement>("[data-duress]") : null;
+}
+
+function letGo(): void {
+    window.clearTimeout(holding);
+    byId("duress")?.classList.remove("is-holding");
+}
+
+document.addEventListener("pointerdown", (event) => {
+    const held = corner(event);
+    wasHeld = false;
+    if (held !== null) {
+        held.classList.add("is-holding");
+        holding = window.setTimeout(() => {
+            wasHeld = true;
+            letGo();
+            const form = document.querySelector<HTMLFormElement>("[data-duress-form]");
+            if (form !== null) {
+                void duress(form, null);
+            }
+        }, HOLD_MS);
+    }
+});
+for (const event of ["pointerup", "pointercancel", "blur"]) {
+    window.addEventListener(event, letGo);
+}
+document.addEventListener("contextmenu", (event) => {
+    if (corner(event) !== null) {
+        event.preventDefault(); // what a browser does with a long hold
+    }
+});
+document.addEventListener("click", (event) => {
+    const isClose = event.target instanceof Element && event.target.closest("[data-duress-close]") !== null;
+    if (duressDialog !== null && (corner(event) !== null || isClose)) {
+        event.preventDefault();
+        if (isClose) {
+            duressDialog.close();
+        } else if (!wasHeld) {
+            duressDialog.showModal();
+        }
+    }
+});
+document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form instanceof HTMLFormElement && form.dataset["duressForm"] !== undefined) {
+        event.preventDefault();
+        void duress(form, event.submitter);
+    }
+});
+
+async function duress(form: HTMLFormElement, button: HTMLElement | null, isSecondTry = false): Promise<void> {
+    const fields = new FormData(form);
+    const pressed = button instanceof HTMLButtonElement ? button : null; // at the second try no longer of this form
+    if (pressed !== null && pressed.name !== "") {
+        fields.set(pressed.name, pressed.value);
+    }
+    const url = pressed?.hasAttribute("formaction") ? pressed.formAction : form.action;
+    try {
+        const answer = await fetch(url, {
+            method: "POST",
+            body: fields,
+            headers: { "X-CSRF-Token": String(fields.get("csrf") ?? ""), Accept: "text/html" },
+            redirect: "manual",
+        });
+        const isDone = answer.type === "opaqueredirect" || answer.ok;
+        await lookAtEmergency();
+        const again = byId(form.closest("[id]")?.id ?? "")?.querySelector<HTMLFormElement>("form") ?? null;
+        if (!isDone && !isSecondTry && again !== null) {
+            return await duress(again, button, true); // the program was started again under this page
+        }
+        complain(isDone ? null : await said(answer));
+    } catch {
+        complain("Not raised: the terminal program does not answer. Use the button in the vehicle, or the radio.");
+    }
+}
+
+/** From memory: this is answered while a disk hangs and the rest of the page is not. */
+async function lookAtEmergency(): Promise<void> {
+    try {
+        const answer = await fetch("/live/emergency", {
+            cache: "no-store",
+            headers: { Accept: "text/html" },
+            signal: AbortSignal.timeout(LOOK_MS_MAX),
+        });
+        put(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    } catch {
+        return; // the next look says what is wrong
+    }
+}
+
 setInterval(() => void look(), POLL_MS);
+setInterval(() => {
+    if (missed > 0) {
+        void lookAtEmergency();
+    }
+}, POLL_MS);

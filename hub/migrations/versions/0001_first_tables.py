@@ -325,6 +325,61 @@ def upgrade() -> None:
         batch_op.create_index("record_by_kind", ["kind", "id"], unique=False)
 
     op.create_table(
+        "alarm",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("device", sa.Text(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.Column("held_ms", sa.Integer(), nullable=False),
+        sa.Column("signer", sa.Integer(), nullable=False),
+        sa.Column("after_record", sa.Integer(), nullable=False),
+        sa.Column("after_act", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["signer"],
+            ["signer.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("digest"),
+    )
+    op.create_table(
+        "emergency",
+        sa.Column("emergency", sa.LargeBinary(), nullable=False),
+        sa.Column("device", sa.Text(), nullable=False),
+        sa.Column("unit", sa.Text(), nullable=True),
+        sa.Column("is_drill", sa.Boolean(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("received_ms", sa.Integer(), nullable=False),
+        sa.Column("pressed_ms", sa.Integer(), nullable=True),
+        sa.Column("presses", sa.Integer(), nullable=False),
+        sa.Column("newest_ms", sa.Integer(), nullable=False),
+        sa.Column("staff", sa.Text(), nullable=False),
+        sa.Column("assignment", sa.Text(), nullable=True),
+        sa.Column("incident", sa.Text(), nullable=True),
+        sa.Column("fix", sa.LargeBinary(), nullable=True),
+        sa.Column("fix_age_ms", sa.Integer(), nullable=True),
+        sa.Column("asked_ms", sa.Integer(), nullable=True),
+        sa.Column("acknowledged_ms", sa.Integer(), nullable=True),
+        sa.Column("acknowledged_by", sa.Text(), nullable=True),
+        sa.Column("cleared_ms", sa.Integer(), nullable=True),
+        sa.Column("cleared_by", sa.Text(), nullable=True),
+        sa.Column("contact", sa.Text(), nullable=True),
+        sa.Column("words", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("emergency"),
+    )
+    with op.batch_alter_table("emergency", schema=None) as batch_op:
+        batch_op.create_index("emergency_by_device", ["device", "cleared_ms"], unique=False)
+
+    op.create_table(
+        "press",
+        sa.Column("emergency", sa.LargeBinary(), nullable=False),
+        sa.Column("boot", sa.LargeBinary(), nullable=False),
+        sa.Column("mono_ms", sa.Integer(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("asks_clear", sa.Boolean(), nullable=False),
+        sa.Column("held_ms", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("emergency", "boot", "mono_ms"),
+    )
+    op.create_table(
         "web_session",
         sa.Column("session", sa.LargeBinary(), nullable=False),
         sa.Column("account", sa.Text(), nullable=False),
@@ -343,8 +398,11 @@ def upgrade() -> None:
         sa.Column("after_record", sa.Integer(), nullable=False),
         sa.Column("at_ms", sa.Integer(), nullable=False),
         sa.Column("what", sa.Text(), nullable=False),
-        sa.Column("assignment", sa.Text(), nullable=False),
+        sa.Column("assignment", sa.Text(), nullable=True),
+        sa.Column("emergency", sa.LargeBinary(), nullable=True),
         sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("contact", sa.Text(), nullable=True),
+        sa.Column("words", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
             ["assignment"],
             ["assignment.assignment"],

@@ -2,6 +2,7 @@
 
 import { Alarms } from "./alarms";
 import { switchTheme, theme } from "./look";
+import { sound } from "./alarm";
 import { clock } from "./say";
 import { agency, health, link, me, units } from "./state";
 import { second, silentMs } from "./time";
@@ -35,6 +36,11 @@ function Health() {
     return (
         <ul class="health" aria-label="Health">
             <li class={isLive ? "good" : "bad"}>{isLive ? "Hub live" : link.value === "starting" ? "Connecting" : "Hub lost"}</li>
+            {sound.value === "on" ? null : (
+                <li class="warn" title="A click anywhere on this page lets it be heard">
+                    Alarm sound off
+                </li>
+            )}
             <li class={linked === terminals.length ? "" : "warn"}>
                 {linked} of {terminals.length} terminals linked
             </li>

@@ -1,7 +1,9 @@
 // The dispatcher's page: the board and the map side by side.
 
 import { render } from "preact";
+import { prepareSound } from "./alarm";
 import { Banner, Bar } from "./bar";
+import { Emergencies, watchEmergencies } from "./emergencies";
 import { Incidents } from "./incidents";
 import { MapPane, awayFrom, shown } from "./mappane";
 import { Notes } from "./notes";
@@ -34,6 +36,7 @@ function Page() {
         <>
             <Bar />
             <Banner />
+            <Emergencies />
             <div class="columns">
                 <div class="board-pane">
                     <Incidents look={lookAtIncident} begin={beginAtCenter} />
@@ -52,6 +55,8 @@ async function start(): Promise<void> {
         return;
     }
     startTicking();
+    prepareSound();
+    watchEmergencies();
     render(<Page />, root);
     try {
         [me.value, words.value, streets.value] = await Promise.all([

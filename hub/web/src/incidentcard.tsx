@@ -20,6 +20,10 @@ const HAPPENED: Record<string, string> = {
     released: "Released",
     note: "Sealed note received",
     closed: "Closed",
+    emergency: "Emergency raised",
+    emergency_test: "Emergency test",
+    emergency_acknowledged: "Emergency acknowledged",
+    emergency_cleared: "Emergency cleared",
 };
 
 export function IncidentCard({ id }: { id: string }) {

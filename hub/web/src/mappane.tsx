@@ -10,6 +10,7 @@ import {
     card,
     chosenUnit,
     closeCard,
+    dangers,
     hasSnapshot,
     incidents,
     mayDispatch,
@@ -88,7 +89,7 @@ function begin(container: HTMLElement): StreetMap {
             trouble.value = sentence;
         },
     );
-    effect(() => map.show(units.value, incidents.value, positions.value, chosenUnit.value));
+    effect(() => map.show(units.value, incidents.value, positions.value, chosenUnit.value, dangers.value));
     map.showAll(false);
     let before = theme.peek();
     effect(() => {

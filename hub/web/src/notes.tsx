@@ -16,7 +16,7 @@ export function Notes() {
                     <p class="sealed">
                         <LockIcon /> sealed — can be opened at a clinician's desk
                     </p>
-                    <ul class="rows">
+                    <ul class="rows" tabIndex={0} aria-label="Sealed notes">
                         {all.map((note) => (
                             <li class="note" key={note.id}>
                                 <strong>{note.number === null ? "no incident" : `#${note.number}`}</strong>

@@ -12,6 +12,28 @@ export interface Position {
     has_fix: boolean;
 }
 
+export interface Emergency {
+    id: string;
+    unit: string;
+    call_sign: string;
+    is_drill: boolean;
+    source: string;
+    pressed_ms: number | null;
+    received_ms: number;
+    presses: number;
+    newest_ms: number;
+    crew: { id: string; name: string }[];
+    lat: number | null;
+    lon: number | null;
+    fix_age_ms: number | null;
+    incident: string | null;
+    number: number | null;
+    place: string | null;
+    asked_ms: number | null;
+    acknowledged_ms: number | null;
+    acknowledged_by: string | null;
+}
+
 export interface Unit {
     unit: string;
     call_sign: string;
@@ -29,6 +51,7 @@ export interface Unit {
     has_sworn: boolean;
     presence: "connected" | "gone" | "never";
     presence_ms: number | null;
+    is_in_emergency: boolean;
 }
 
 export interface PlacedUnit extends Unit {
@@ -95,6 +118,7 @@ export interface Health {
 export interface Snapshot {
     now_ms: number;
     agency: string;
+    emergencies: Emergency[];
     units: PlacedUnit[];
     incidents: Incident[];
     notes: Note[];

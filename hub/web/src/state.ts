@@ -1,13 +1,14 @@
 // What the page knows: signals that the stream fills and the parts read.
 
 import { computed, signal } from "@preact/signals";
-import type { Health, Incident, Me, Note, Position, Streets, Unit, Words } from "./shapes";
+import type { Emergency, Health, Incident, Me, Note, Position, Streets, Unit, Words } from "./shapes";
 
 export const me = signal<Me | null>(null);
 export const words = signal<Words | null>(null);
 export const streets = signal<Streets | null>(null);
 
 export const agency = signal("");
+export const emergencies = signal<Emergency[]>([]);
 export const units = signal<Unit[]>([]);
 export const incidents = signal<Incident[]>([]);
 export const notes = signal<Note[]>([]);
@@ -18,6 +19,16 @@ export const hasSnapshot = signal(false);
 
 export type Link = "starting" | "live" | "lost" | "signed out";
 export const link = signal<Link>("starting");
+
+/** How the emergency of a unit stands: the worst of them, if it has several. */
+export type Danger = "raised" | "acknowledged" | "test";
+export const dangers = computed<ReadonlyMap<string, Danger>>(() => {
+    const found = new Map<string, Danger>();
+    for (const one of [...emergencies.value].reverse()) {
+        found.set(one.unit, one.is_drill ? "test" : one.acknowledged_ms === null ? "raised" : "acknowledged");
+    }
+    return found;
+});
 
 export const mayDispatch = computed(() => me.value?.role === "dispatcher");
 

@@ -3,8 +3,8 @@
 
 import { batch } from "@preact/signals";
 import { get } from "./api";
-import type { Health, Incident, Me, Note, Position, Snapshot, Unit } from "./shapes";
-import { agency, hasSnapshot, health, incidents, link, notes, positions, units } from "./state";
+import type { Emergency, Health, Incident, Me, Note, Position, Snapshot, Unit } from "./shapes";
+import { agency, emergencies, hasSnapshot, health, incidents, link, notes, positions, units } from "./state";
 import { heard, silentMs } from "./time";
 
 const SILENT_MS_MAX = 12_000; // the hub speaks every 5 s at least
@@ -26,6 +26,7 @@ export function listen(): void {
     };
     on<Snapshot>("snapshot", (whole) => {
         agency.value = whole.agency;
+        emergencies.value = whole.emergencies;
         units.value = whole.units;
         incidents.value = whole.incidents;
         notes.value = whole.notes;
@@ -42,6 +43,7 @@ export function listen(): void {
         }
         positions.value = next;
     });
+    on<{ emergencies: Emergency[] }>("emergencies", (changed) => (emergencies.value = changed.emergencies));
     on<{ units: Unit[] }>("units", (changed) => (units.value = changed.units));
     on<{ incidents: Incident[] }>("incidents", (changed) => (incidents.value = changed.incidents));
     on<{ notes: Note[] }>("notes", (changed) => (notes.value = changed.notes));

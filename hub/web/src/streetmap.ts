@@ -19,6 +19,7 @@ import { mapStyle } from "./mapstyle";
 import { type Place, ageS, believed, freshness, nearbyM } from "./reckon";
 import { age, tone } from "./say";
 import type { Incident, Position, Streets, Unit } from "./shapes";
+import type { Danger } from "./state";
 import { symbol } from "./symbol";
 
 const FRAME_MS = 66; // 15 pictures a second: smooth at street speeds, easy on a machine that draws without a GPU
@@ -56,6 +57,9 @@ export class StreetMap {
     private incidents: Incident[] = [];
     private positions: ReadonlyMap<string, Position> = new Map();
     private chosen: string | null = null;
+    private dangers: ReadonlyMap<string, Danger> = new Map();
+    private top = 0;
+    private height = 0;
     private drawnAt = 0;
     private linesAt = 0;
     private linesDrawn = "";
@@ -87,6 +91,9 @@ export class StreetMap {
         }
         this.map.addControl(new NavigationControl({ showCompass: false }), "bottom-right");
         this.map.on("style.load", () => this.addLines(this.theme));
+        this.top = container.getBoundingClientRect().top;
+        this.height = container.clientHeight;
+        this.map.on("resize", () => this.holdStill());
         this.map.on("error", () => this.failed("The street map cannot be read. Units are still shown."));
         this.map.on("click", (event) => {
             const near = this.nameNear(event.point.x, event.point.y);
@@ -106,7 +113,8 @@ export class StreetMap {
     }
 
     /** What there is to show. */
-    show(units: Unit[], incidents: Incident[], positions: ReadonlyMap<string, Position>, chosen: string | null): void {
+    show(units: Unit[], incidents: Incident[], positions: ReadonlyMap<string, Position>, chosen: string | null, dangers: ReadonlyMap<string, Danger>): void {
+        this.dangers = dangers;
         this.units = units;
         this.incidents = incidents;
         this.positions = positions;
@@ -141,11 +149,20 @@ export class StreetMap {
         this.map.easeTo({ center: [place.lon, place.lat], zoom: Math.max(this.map.getZoom(), CLOSE_ZOOM) });
     }
 
-    goToUnit(unit: string): void {
+    /** Whether the unit is somewhere, and the map goes there. */
+    goToUnit(unit: string): boolean {
         const shown = this.onMap.get(unit)?.shown;
         if (shown) {
             this.goTo(shown);
         }
+        return Boolean(shown);
+    }
+
+    /** What the map calls a place; "" when it is out of sight or has no name there. */
+    near(place: Place): string {
+        const { x, y } = this.map.project([place.lon, place.lat]);
+        const { clientWidth, clientHeight } = this.container;
+        return x >= 0 && y >= 0 && x <= clientWidth && y <= clientHeight ? this.nameNear(x, y) : "";
     }
 
     /** Where on the map a place is drawn, in pixels from the left, and how wide the map is. */
@@ -221,6 +238,17 @@ export class StreetMap {
         this.linesDrawn = "";
     }
 
+    /** An emergency over the map pushes its top edge down: the streets stay where they are under the pointer. */
+    private holdStill(): void {
+        const { top, height } = this.container.getBoundingClientRect();
+        const pushed = top - this.top;
+        if (pushed !== 0) {
+            this.map.panBy([0, pushed + (height - this.height) / 2], { animate: false });
+        }
+        this.top = top;
+        this.height = height;
+    }
+
     private moveUnits(): void {
         const now = this.nowMs();
         const present = new Set<string>();
@@ -263,7 +291,7 @@ export class StreetMap {
         const isMoving = (position.speed_mps ?? 0) > 1 && position.heading_deg !== null;
         const heading = isMoving ? Math.round(position.heading_deg ?? 0) : null;
         const isOld = fresh === "stale" || fresh === "lost";
-        const looks = [unit.status, unit.call_sign, fresh, heading, isOld ? age(seconds) : "", this.chosen === unit.unit].join();
+        const looks = [unit.status, unit.call_sign, fresh, heading, isOld ? age(seconds) : "", this.chosen === unit.unit, this.dangers.get(unit.unit)].join();
         if (looks !== on.looks) {
             on.looks = looks;
             this.dress(on, unit, fresh, heading, isOld ? age(seconds) : null);
@@ -298,12 +326,15 @@ export class StreetMap {
     private dress(on: UnitOnMap, unit: Unit, fresh: string, heading: number | null, old: string | null): void {
         on.face.dataset.tone = tone(unit.status);
         on.face.dataset.fresh = fresh;
+        const danger = this.dangers.get(unit.unit);
+        on.face.dataset.danger = danger ?? "";
         on.face.classList.toggle("chosen", this.chosen === unit.unit);
         on.arrow.hidden = heading === null;
         on.arrow.style.transform = `rotate(${heading ?? 0}deg)`;
         on.face.querySelector(".badge")?.replaceChildren(symbol(tone(unit.status)));
         on.label.textContent = old === null ? unit.call_sign : `${unit.call_sign} · ${old}`;
-        on.face.setAttribute("aria-label", `${on.label.textContent}${old === null ? "" : " old"}, ${unit.status_label}`);
+        const alarm = danger === undefined ? "" : danger === "test" ? "TEST, " : "EMERGENCY, ";
+        on.face.setAttribute("aria-label", `${alarm}${on.label.textContent}${old === null ? "" : " old"}, ${unit.status_label}`);
     }
 
     private showPins(): void {

@@ -4,7 +4,7 @@ import { ageS, freshness } from "./reckon";
 import { age, timer, tone } from "./say";
 import { Section, Shape } from "./parts";
 import type { Position, Unit } from "./shapes";
-import { chosenUnit, positions, units, words } from "./state";
+import { chosenUnit, dangers, positions, units, words } from "./state";
 import { second } from "./time";
 
 export function Units({ look }: { look: (unit: string) => void }) {
@@ -23,6 +23,7 @@ export function Units({ look }: { look: (unit: string) => void }) {
 function Row({ unit, look }: { unit: Unit; look: (unit: string) => void }) {
     const now = second.value;
     const position = positions.value.get(unit.unit) ?? null;
+    const danger = dangers.value.get(unit.unit);
     return (
         <li>
             <button
@@ -36,6 +37,7 @@ function Row({ unit, look }: { unit: Unit; look: (unit: string) => void }) {
                 <Shape of={tone(unit.status)} />
                 <strong class="sign">{unit.call_sign}</strong>
                 <span class="word">
+                    {danger === undefined ? null : <b class="danger" data-danger={danger}>{danger === "test" ? "TEST" : "EMERGENCY"}</b>}
                     {unit.status_label}
                     {unit.status_skipped ? <em title="A step was skipped"> skipped</em> : null}
                 </span>

@@ -1,0 +1,629 @@
+"""A crew's emergency, from the press to a dispatcher's answer. It waits for nothing: no disk, no link, no other record.
+
+The law: once pressed it is raised until dispatch has cleared it and had heard the last press, across restarts. Two threads, so
+that a disk that hangs holds up only the second: `run` decides and sends, from memory alone; `keep` saves. What could not
+be saved within two seconds goes out signed all the same, without a number.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Callable
+from enum import StrEnum
+from queue import Empty, Full, Queue
+from threading import Lock
+
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+from sqlite_utils import Database
+
+from edge import assignments, held, outbox, shift
+from edge.clock import Clock
+from edge.identity import Identity
+from edge.link import Message, Notice, Sent, Subscribed
+from edge.outbox import Signer
+from edge.store import Store, StoreGone
+from wire import topics
+from wire.codec import Malformed, decode, encode
+from wire.facts import EmergencyFact
+from wire.fix import Fix
+from wire.ids import ID_BYTES
+from wire.records import Alarm, Kind, Record, sign_alarm
+from wire.signature import payload_of
+from wire.stamp import Stamp
+from wire.state import Emergencies, HeardPress, KnownEmergency, Version, open_snapshot, unseal
+from wire.topics import Section, State, Up
+
+SAVE_S_MAX = 2.0  # a crew in danger does not wait longer for a disk
+SAVE_AGAIN_S = 5.0  # a disk that was full may have room again
+LINK_S = 1.0  # how soon to try again without a link that says it is up
+TELL_AGAIN_S = 5.0  # the broker took it and dispatch has not answered: a hub that starts needs about so long
+INBOX_MAX = 256  # presses and nudges; nobody holds a button for 1.5 s that often before a thread wakes up
+UNHEARD_MAX = 64  # presses in memory; the first tells that there is an emergency, and the log has those that were saved
+
+log = structlog.get_logger()
+
+Publish = Callable[[Up, bytes, int, bool], Sent | None]  # channel, payload, qos, retain
+
+
+class Phase(StrEnum):
+    """How far the emergency has come: pressed, heard by the hub, taken by a person."""
+
+    NONE = "none"
+    RAISED = "raised"
+    RECEIVED = "received"
+    ACKNOWLEDGED = "acknowledged"
+
+
+class View(Struct, frozen=True, kw_only=True):
+    """What the screen says. `raised_ms`: of the first press by the board's clock, None when it was not set; `by`: who
+    acknowledged; `is_saved`: no press went out without being on the disk; `is_asked`: the crew has asked dispatch to clear it."""
+
+    phase: Phase = Phase.NONE
+    is_drill: bool = False
+    raised_ms: int | None = None
+    received_ms: int | None = None
+    acknowledged_ms: int | None = None
+    by: str | None = None
+    is_saved: bool = True
+    is_asked: bool = False
+
+
+NOTHING = View()
+
+
+class Aboard(Struct, frozen=True, kw_only=True):
+    """Who and what an emergency is about, as far as this terminal knows."""
+
+    unit: str | None = None
+    staff: tuple[str, ...] = ()
+    assignment: str | None = None
+    incident: str | None = None
+
+
+class Raised(Struct, frozen=True, kw_only=True):
+    """An emergency of this terminal that is not over. `newest`: its newest press, None when only the hub remembers."""
+
+    id: bytes
+    is_drill: bool
+    raised_ms: int | None
+    newest: HeardPress | None
+    is_asked: bool = False
+
+
+class _Pressed(Struct, frozen=True, kw_only=True):
+    source: str
+    at_mono_s: float
+    is_drill: bool = False
+    asks_clear: bool = False
+
+
+class _Press(Struct, kw_only=True):
+    """A press that dispatch has not answered. `record` once it is saved, `alarm` once that took too long."""
+
+    fact: EmergencyFact
+    boot: bytes
+    due_s: float  # when it goes out unsaved
+    record: bytes | None = None
+    alarm: bytes | None = None
+    sent: Sent | None = None
+    sent_s: float | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it went out without being saved, and still is not."""
+        return self.alarm is not None and self.record is None
+
+    @property
+    def data(self) -> bytes | None:
+        return self.record or self.alarm
+
+
+class _Kept(Struct, frozen=True):
+    press: _Press
+    data: bytes
+
+
+class _NotKept(Struct, frozen=True):
+    press: _Press
+
+
+class _Heard(Struct, frozen=True):
+    payload: bytes
+
+
+class _Linked(Struct, frozen=True):
+    pass
+
+
+class _Look(Struct, frozen=True):
+    pass
+
+
+class _Stop(Struct, frozen=True):
+    pass
+
+
+_Event = _Pressed | _Kept | _NotKept | _Heard | _Linked | _Stop
+_Job = _Press | _Look | _Stop
+
+
+class Emergency:
+    """The emergencies of one terminal. `press`, `ask_clear`, `phase`, `view`, `look`, `heard` and `noticed` may be called
+    by any thread; none of them waits or raises.
+
+    `last_fix`: the last fix there was and when it was read; `raised`: told whether a real one is raised; `saved`: a record is
+    owed that was not before.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        identity: Identity,
+        signer: Signer,
+        clock: Clock,
+        publish: Publish,
+        *,
+        last_fix: Callable[[], tuple[Fix, float] | None],
+        raised: Callable[[bool], None],
+        saved: Callable[[], None],
+        save_s_max: float = SAVE_S_MAX,
+        tell_again_s: float = TELL_AGAIN_S,
+    ) -> None:
+        self._store = store
+        self._identity = identity
+        self._signer = signer
+        self._clock = clock
+        self._publish = publish
+        self._last_fix = last_fix
+        self._tell_raised = raised
+        self._saved = saved
+        self._save_s_max = save_s_max
+        self._tell_again_s = tell_again_s
+        self._topic = topics.text(State(signer.device, Section.EMERGENCY))
+        self._inbox: Queue[_Event] = Queue(INBOX_MAX)
+        self._jobs: Queue[_Job] = Queue(INBOX_MAX)
+        self._counting = Lock()
+        self._untaken = 0  # presses that `run` has not seen yet: raised all the same
+        self._is_look_queued = False
+        self._view = self._just_pressed = NOTHING
+        self._version: Version | None = None
+        self._known: dict[bytes, KnownEmergency] = {}
+        self._unheard: list[_Press] = []
+        begun = store.do(self._begin)
+        self._aboard, self._raised = begun.aboard, {one.id: one for one in begun.raised}
+        if begun.said is not None:
+            self._version, self._known = begun.version, {one.id: one for one in begun.said.emergencies}
+        self._unheard += begun.unheard
+        self._settle()
+
+    # --- for everybody else
+
+    def press(self, source: str, at_mono_s: float, drill: bool = False) -> None:
+        """Somebody pressed, at `at_mono_s` of the clock. `drill`: to see whether it works; counts as a real press while a
+        real one is raised."""
+        with self._counting:
+            self._just_pressed = View(phase=Phase.RAISED, is_drill=drill)
+            self._untaken += 1
+        self._put(_Pressed(source=source, at_mono_s=at_mono_s, is_drill=drill))
+
+    def ask_clear(self, at_mono_s: float) -> None:
+        """The crew asks dispatch to clear what is raised; nothing when nothing is."""
+        self._put(_Pressed(source="screen", at_mono_s=at_mono_s, asks_clear=True))
+
+    def phase(self) -> Phase:
+        """How far it has come; RAISED from the moment of the press."""
+        return self.view().phase
+
+    def view(self) -> View:
+        """The same with its times, for people."""
+        view, pressed = self._view, self._just_pressed
+        is_newer = view.phase is Phase.NONE or (view.is_drill and not pressed.is_drill)
+        return pressed if self._untaken and is_newer else view
+
+    def look(self) -> None:
+        """Something was committed: who is aboard may have changed."""
+        with self._counting:
+            if self._is_look_queued:
+                return
+            self._is_look_queued = True
+        try:
+            self._jobs.put_nowait(_Look())
+        except Full:
+            self._is_look_queued = False
+
+    def heard(self, message: Message) -> None:
+        """Something came from the hub. Read here beside the downlink, which may be waiting for a disk that hangs."""
+        if message.topic == self._topic:
+            self._put(_Heard(message.payload))
+
+    def noticed(self, notice: Notice) -> None:
+        """The link said something."""
+        if isinstance(notice, Subscribed):
+            self._put(_Linked())
+
+    def is_in_memory_only(self) -> bool:
+        """Whether an end now would lose a press: it is neither saved nor heard."""
+        return self._untaken > 0 or any(press.record is None for press in list(self._unheard))
+
+    def stop(self) -> None:
+        """`run` and `keep` return, as soon as each can."""
+        for queue in (self._inbox, self._jobs):
+            try:
+                queue.put_nowait(_Stop())
+            except Full:
+                continue  # then the process ends without it
+
+    # --- deciding and sending: memory only
+
+    def run(self) -> None:
+        """Send what is to be sent, until `stop`."""
+        self._say_raised()
+        while True:
+            self._send()
+            try:
+                event = self._inbox.get(timeout=self._wait_s())
+            except Empty:
+                continue
+            if isinstance(event, _Stop):
+                return
+            self.step(event)
+
+    def step(self, event: _Event) -> None:
+        """One event."""
+        match event:
+            case _Pressed():
+                self._take_press(event)
+                with self._counting:
+                    self._untaken -= not event.asks_clear
+            case _Kept(press, data):
+                press.record, press.sent, press.sent_s = data, None, None
+                self._settle()
+            case _NotKept(press):
+                press.due_s = self._clock.mono_s()
+            case _Heard(payload):
+                self._hear(payload)
+            case _Linked():
+                for press in self._unheard:  # what an earlier connection had open may be lost
+                    press.sent = press.sent_s = None
+            case _:
+                pass
+
+    def _take_press(self, pressed: _Pressed) -> None:
+        raised = self._the_raised(pressed)
+        if raised is None:
+            return
+        now_s = self._clock.mono_s()
+        mono_ms = max(0, int(min(pressed.at_mono_s, now_s) * 1000))
+        read = self._last_fix()
+        fact = EmergencyFact(
+            id=raised.id,
+            source=pressed.source,
+            mono_ms=mono_ms,
+            drill=raised.is_drill,
+            fix=None if read is None else read[0],
+            fix_age_ms=None if read is None else max(0, int((pressed.at_mono_s - read[1]) * 1000)),
+            asks_clear=pressed.asks_clear,
+            unit=self._aboard.unit,
+            staff=self._aboard.staff,
+            assignment=self._aboard.assignment,
+            incident=self._aboard.incident,
+        )
+        if pressed.asks_clear:
+            self._raised[raised.id] = replace(raised, is_asked=True)
+        else:
+            self._raised[raised.id] = replace(raised, newest=HeardPress(self._clock.boot, mono_ms))
+        press = _Press(fact=fact, boot=self._clock.boot, due_s=now_s + self._save_s_max)
+        if len(self._unheard) < UNHEARD_MAX:
+            self._unheard.append(press)
+        try:
+            self._jobs.put_nowait(press)
+        except Full:
+            press.due_s = now_s  # the disk has hung for long: it goes out now
+        log.info("emergency", emergency=fact.id.hex(), source=fact.source, drill=fact.drill, asks_clear=fact.asks_clear)
+        self._settle()
+        self._say_raised()
+
+    def _the_raised(self, pressed: _Pressed) -> Raised | None:
+        """The emergency that this press belongs to, a new one if there is none; None when there is none to clear."""
+        real = next((one for one in self._raised.values() if not one.is_drill), None)
+        if real is not None:
+            return real
+        drill = next((one for one in self._raised.values() if one.is_drill), None)
+        if drill is not None and (pressed.is_drill or pressed.asks_clear):
+            return drill
+        if pressed.asks_clear:
+            return None
+        stamp = self._clock.stamp()
+        ago_ms = int((self._clock.mono_s() - pressed.at_mono_s) * 1000)
+        raised = Raised(
+            id=secrets.token_bytes(ID_BYTES),
+            is_drill=pressed.is_drill,
+            raised_ms=None if stamp.wall_ms is None else stamp.wall_ms - ago_ms,
+            newest=None,
+        )
+        self._raised[raised.id] = raised
+        return raised
+
+    def _hear(self, payload: bytes) -> None:
+        try:
+            version, said = self._opened(payload)
+        except Malformed:
+            return  # the downlink counts it
+        if self._version is not None and version <= self._version:
+            return
+        self._version, self._known = version, {one.id: one for one in said.emergencies}
+        for one in said.emergencies:
+            if one.cleared_ms is None and one.id not in self._raised:
+                # Raised by a program before this one that could not save it, or by a ledger that was lost.
+                self._raised[one.id] = _remembered(one)
+        self._settle()
+        self._say_raised()
+
+    def _opened(self, payload: bytes) -> tuple[Version, Emergencies]:
+        identity = self._identity
+        snapshot = open_snapshot(payload, identity.device, Section.EMERGENCY, identity.snapshot_public)
+        return snapshot.version, decode(unseal(snapshot, identity.kem), Emergencies)
+
+    def _settle(self) -> None:
+        """Let go of what was answered and what is over, and say how it stands."""
+        self._unheard = [press for press in self._unheard if not is_heard(press.fact, press.boot, self._known)]
+        for one in tuple(self._raised.values()):
+            if is_over(one, self._known):
+                del self._raised[one.id]
+                self._unheard = [press for press in self._unheard if press.fact.id != one.id]
+                log.info("emergency_cleared", emergency=one.id.hex())
+        self._view = view_of(
+            tuple(self._raised.values()), self._known, not any(press.is_late for press in self._unheard)
+        )
+
+    def _say_raised(self) -> None:
+        """A test is no reason to send a position each second until somebody has time to clear it."""
+        self._tell_raised(any(not one.is_drill for one in self._raised.values()))
+
+    def _send(self) -> None:
+        now_s = self._clock.mono_s()
+        for press in self._unheard:
+            if press.data is None and now_s >= press.due_s:
+                press.alarm = self._signed(press.fact)
+                self._settle()
+                log.warning("emergency_not_saved", emergency=press.fact.id.hex())
+            if press.data is None or not _is_due(press, now_s, self._tell_again_s):
+                continue
+            sent = self._publish(Up.ALARM, press.data, 1, False)
+            if sent is None:
+                return  # no link; the next one says so
+            press.sent, press.sent_s = sent, now_s
+
+    def _signed(self, fact: EmergencyFact) -> bytes:
+        alarm = Alarm(v=1, device=self._signer.device, stamp=self._clock.stamp(), body=encode(fact))
+        return sign_alarm(alarm, self._signer.key)
+
+    def _wait_s(self) -> float | None:
+        now_s = self._clock.mono_s()
+        times = [press.due_s - now_s for press in self._unheard if press.data is None]
+        if any(press.data is not None for press in self._unheard):
+            times.append(min(LINK_S, self._tell_again_s))
+        return max(0.01, min(times)) if times else None
+
+    def _put(self, event: _Pressed | _Heard | _Linked) -> None:
+        try:
+            self._inbox.put_nowait(event)
+        except Full:  # only when `run` hangs; the lamp says so
+            log.error("emergency_inbox_full")
+
+    # --- saving: may wait for the disk
+
+    def keep(self) -> None:
+        """Save each press, and learn who is aboard, until `stop`."""
+        unkept: list[_Press] = []
+        while True:
+            try:
+                job = self._jobs.get(timeout=SAVE_AGAIN_S if unkept else None)
+            except Empty:
+                job = None
+            match job:
+                case _Stop():
+                    return
+                case _Look():
+                    with self._counting:
+                        self._is_look_queued = False
+                    self._learn()
+                case _Press():
+                    unkept.append(job)
+            while unkept and self._is_kept(unkept[0]):
+                del unkept[0]
+
+    def _is_kept(self, press: _Press) -> bool:
+        try:
+            data = self._store.do(lambda db: self._append(db, press.fact))
+        except (StoreGone, sqlite3.Error, OSError) as wrong:
+            log.error("emergency_not_saved", emergency=press.fact.id.hex(), why=type(wrong).__name__)
+            self._answer(_NotKept(press))
+            return False
+        self._answer(_Kept(press, data))
+        self._saved()
+        return True
+
+    def _answer(self, event: _Kept | _NotKept) -> None:
+        try:
+            self._inbox.put(event, timeout=SAVE_AGAIN_S)
+        except Full:
+            log.error("emergency_inbox_full")
+
+    def _append(self, db: Database, fact: EmergencyFact) -> bytes:
+        """Owe the hub the press, remember that it is raised, and answer with the signed record: all or nothing."""
+        aboard = self._about(db)
+        self._aboard = aboard
+        fact = replace(
+            fact, unit=aboard.unit, staff=aboard.staff, assignment=aboard.assignment, incident=aboard.incident
+        )
+        stamp = self._clock.stamp()
+        seq = outbox.append(db, self._signer, stamp, Kind.EMERGENCY, fact)
+        _remember(db, fact, stamp, seq)
+        (owed,) = outbox.read(db, seq, 1, 1)
+        return owed.data
+
+    def _learn(self) -> None:
+        try:
+            self._aboard = self._store.do(self._about)
+        except (StoreGone, sqlite3.Error):
+            return  # what was known before is better than nothing
+
+    def _about(self, db: Database) -> Aboard:
+        on = shift.current(db)
+        staff = () if on is None else (on.staff,)
+        try:
+            seen = assignments.view(db, self._identity.kem)
+        except Malformed:
+            seen = None
+        if seen is None:
+            return Aboard(unit=None if on is None else on.unit, staff=staff)
+        current = seen.current
+        return Aboard(
+            unit=seen.unit,
+            staff=staff,
+            assignment=None if current is None else current.id,
+            incident=None if current is None else current.incident,
+        )
+
+    def _begin(self, db: Database) -> _Begun:
+        said = held.content(db, self._identity.kem, Section.EMERGENCY, Emergencies)
+        about = held.about(db, Section.EMERGENCY)
+        known = {} if said is None else {one.id: one for one in said.emergencies}
+        raised = {row.id: row for row in raised_in(db)}
+        raised |= {
+            one.id: _remembered(one) for one in known.values() if one.cleared_ms is None and one.id not in raised
+        }
+        return _Begun(
+            aboard=self._about(db),
+            raised=tuple(raised.values()),
+            said=said,
+            version=None if about is None else about.version,
+            unheard=tuple(_unheard_in(db)),
+        )
+
+
+class _Begun(Struct, frozen=True, kw_only=True):
+    aboard: Aboard
+    raised: tuple[Raised, ...]
+    said: Emergencies | None
+    version: Version | None
+    unheard: tuple[_Press, ...]
+
+
+# --- decisions --------------------------------------------------------------------------------------------------------
+
+
+def is_heard(fact: EmergencyFact, boot: bytes, known: dict[bytes, KnownEmergency]) -> bool:
+    """Whether dispatch has heard this press, by what it says it knows."""
+    one = known.get(fact.id)
+    if one is None:
+        return False
+    if fact.asks_clear:
+        return one.asked_ms is not None or one.cleared_ms is not None
+    return any(heard.boot == boot and fact.mono_ms <= heard.mono_ms for heard in one.heard)
+
+
+def is_over(raised: Raised, known: dict[bytes, KnownEmergency]) -> bool:
+    """Whether dispatch has cleared it, knowing of its newest press."""
+    one = known.get(raised.id)
+    if one is None or one.cleared_ms is None:
+        return False
+    newest = raised.newest
+    return newest is None or any(h.boot == newest.boot and newest.mono_ms <= h.mono_ms for h in one.heard)
+
+
+def view_of(raised: tuple[Raised, ...], known: dict[bytes, KnownEmergency], is_saved: bool) -> View:
+    """How it stands: of a real one before a test."""
+    one = next((one for one in raised if not one.is_drill), next(iter(raised), None))
+    if one is None:
+        return NOTHING
+    said = known.get(one.id)
+    has_it = said is not None and said.cleared_ms is None
+    view = View(
+        phase=Phase.RAISED,
+        is_drill=one.is_drill,
+        raised_ms=one.raised_ms,
+        is_saved=is_saved,
+        is_asked=one.is_asked or (said is not None and said.asked_ms is not None),
+    )
+    if said is None or not has_it:
+        return view
+    if said.acknowledged_ms is None:
+        return replace(view, phase=Phase.RECEIVED, received_ms=said.received_ms)
+    return replace(
+        view,
+        phase=Phase.ACKNOWLEDGED,
+        received_ms=said.received_ms,
+        acknowledged_ms=said.acknowledged_ms,
+        by=said.by,
+    )
+
+
+def _is_due(press: _Press, now_s: float, again_s: float) -> bool:
+    """Whether to tell it now: at once, then again when the broker has it and dispatch still has not answered."""
+    if press.sent is None or press.sent_s is None:
+        return True
+    return press.sent.is_out() and now_s - press.sent_s >= again_s
+
+
+def _remembered(one: KnownEmergency) -> Raised:
+    return Raised(
+        id=one.id, is_drill=one.drill, raised_ms=one.received_ms, newest=None, is_asked=one.asked_ms is not None
+    )
+
+
+# --- the table of what is raised --------------------------------------------------------------------------------------
+
+
+def raised_in(db: Database) -> tuple[Raised, ...]:
+    """What was raised and is not over, the earliest first."""
+    rows: list[tuple[bytes, int, int | None, bytes, int, int]] = db.execute(
+        "select emergency, is_drill, raised_ms, boot, mono_ms, is_asked from emergency order by first_seq"
+    ).fetchall()
+    return tuple(
+        Raised(
+            id=row[0],
+            is_drill=bool(row[1]),
+            raised_ms=row[2],
+            newest=HeardPress(row[3], row[4]),
+            is_asked=bool(row[5]),
+        )
+        for row in rows
+    )
+
+
+def fold(db: Database, said: Emergencies) -> None:
+    """Let go of what is over; in the transaction that keeps the hub's word."""
+    known = {one.id: one for one in said.emergencies}
+    for one in raised_in(db):
+        if is_over(one, known):
+            db.execute("delete from emergency where emergency = ?", [one.id])
+
+
+def _remember(db: Database, fact: EmergencyFact, stamp: Stamp, seq: int) -> None:
+    if fact.asks_clear:
+        db.execute("update emergency set is_asked = 1 where emergency = ?", [fact.id])
+        return
+    raised_ms = None if stamp.wall_ms is None else stamp.wall_ms - (stamp.mono_ms - fact.mono_ms)
+    db.execute(
+        "insert into emergency (emergency, is_drill, raised_ms, boot, mono_ms, first_seq, seq)"
+        " values (?, ?, ?, ?, ?, ?, ?) on conflict (emergency) do update set"
+        " boot = excluded.boot, mono_ms = excluded.mono_ms, seq = excluded.seq",
+        [fact.id, int(fact.drill), raised_ms, stamp.boot, fact.mono_ms, seq, seq],
+    )
+
+
+def _unheard_in(db: Database) -> list[_Press]:
+    """The newest press of each that is raised, to be told again after a restart; those before it are in the log."""
+    found: list[_Press] = []
+    rows: list[tuple[bytes, bytes]] = db.execute(
+        "select emergency.boot, record.data from emergency join record on record.seq = emergency.seq"
+    ).fetchall()
+    for boot, data in rows:
+        fact = decode(decode(payload_of(data), Record).body, EmergencyFact)
+        found.append(_Press(fact=fact, boot=boot, due_s=0.0, record=data))
+    return found
