@@ -8,8 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Event, Thread
@@ -21,63 +20,42 @@ import structlog
 from msgspec import Struct
 from sqlite_utils import Database
 
-from edge import clock, clock_floor, desk, downlink, held, identity, schema, settings, store, uplink, vault
+from edge import clock, clock_floor, desk, downlink, held, identity, schema, settings, store, uplink
 from edge.cab import Cab
 from edge.clock import Clock
 from edge.clock_watch import ClockWatch
+from edge.commands import HOME, Misuse, clock_floor_command, desk_commands, pin
 from edge.downlink import Desk, Downlink
 from edge.emergency import Emergency
-from edge.errors import Refused
 from edge.identity import Identity
 from edge.link import Link, Message, Notice
 from edge.outbox import LEDGER, TRAIL, Signer
 from edge.policy import Cadence
 from edge.screen.zone import Zone
-from edge.settings import ReceiverSettings, Settings, SettingsError, Source, TimeSettings
+from edge.settings import ReceiverSettings, Settings, SettingsError, TimeSettings
+from edge.source import source_of
 from edge.store import Store
 from edge.tls import TlsFiles
 from edge.tracker import DESK, NOT_FITTED, GpsState, Tracker
 from edge.trail import TrailKeeper
 from edge.uplink import LiveSlot, Uplink
-from firmware_bridge import pins, serial_port
-from firmware_bridge.chrony import SockRefclock, fed
-from firmware_bridge.gpsd import Gpsd
+from firmware_bridge import pins
 from firmware_bridge.pins import Board
-from firmware_bridge.reader import Counts
-from firmware_bridge.readings import Reading
 from firmware_bridge.signals import Alert, EmergencyLamp, LinkLamp
 from serving.server import http_server
-from wire.codec import Malformed
 from wire.state import Assignments, TerminalSettings
 from wire.topics import Section
 
 LEDGER_FILE = "ledger.db"
 TRAIL_FILE = "trail.db"
-FOUND_FILE = "receiver.json"  # where the receiver was the last time; losing it costs some seconds of looking
 SCREEN_THREADS = 6  # one page, its refreshes, and a second window; twice what may wait for a disk, for an emergency
 BEAT_S = 5.0
 UNSAVED_S_MAX = 5.0  # an emergency that the disk did not take has this long to be heard before the end
+POWER_FAILING = "the vehicle's power is failing"
+LAST_WORDS_S_MAX = 2.0  # a second of the five has passed when we know that power fails, and the trail wants two
 JOIN_S = 1.0  # three pipes may be in the middle of something; all of them together stay below three seconds
-PASSPHRASE_LINES = 2
 
 log = structlog.get_logger()
-
-
-class Misuse(click.ClickException):
-    """One sentence that says what to do; exit code 2."""
-
-    exit_code = 2
-
-    def show(self, file: object = None) -> None:
-        click.echo(self.message, err=True)
-
-
-_home = click.option(
-    "--home",
-    type=click.Path(file_okay=False, path_type=Path),
-    required=True,
-    help="The terminal's folder: settings, identity, databases.",
-)
 
 
 @click.group()
@@ -85,8 +63,12 @@ def cli() -> None:
     """The terminal in a vehicle or on a clinician's desk."""
 
 
+for command in (clock_floor_command, pin, desk_commands):
+    cli.add_command(command)
+
+
 @cli.command()
-@_home
+@HOME
 def run(home: Path) -> None:
     """Run the terminal until SIGTERM or Ctrl-C."""
     ended = _Ended()
@@ -102,88 +84,6 @@ def run(home: Path) -> None:
     if ended.why:
         click.echo(f"The terminal ends because {ended.why}.", err=True)
         sys.exit(1)
-
-
-@cli.command(name="clock-floor")
-@_home
-@click.option("--forget", is_flag=True, help="Forget what was kept, after a clock that was wrong has raised it.")
-def clock_floor_command(home: Path, forget: bool) -> None:
-    """Set the system clock on to the earliest it can be, before anything is connected. Never back.
-
-    Needs the right to set the clock (root, or CAP_SYS_TIME); the terminal does without.
-    """
-    try:
-        who = identity.load(home)
-        if forget:
-            click.echo("The kept floor is forgotten." if clock_floor.forget(home) else "No floor was kept.")
-        floor_ms = clock_floor.bounds(home, who.chain_path).floor_ms
-        click.echo(_apply_floor(floor_ms))
-    except SettingsError as wrong:
-        raise Misuse(str(wrong)) from None
-    except OSError as wrong:
-        click.echo(
-            f"The clock is below its floor and cannot be set ({_short(wrong)}): run this as root before the terminal, as"
-            " docs/how-to/keep-time.md says. Until then the terminal reckons with the floor by itself.",
-            err=True,
-        )
-        sys.exit(1)
-
-
-def _apply_floor(floor_ms: int) -> str:
-    floor = datetime.fromtimestamp(floor_ms / 1000, UTC).isoformat(timespec="seconds")
-    before_s = time.time()
-    if before_s * 1000 >= floor_ms:
-        return f"The clock is not below its floor, {floor}."
-    time.clock_settime(time.CLOCK_REALTIME, floor_ms / 1000)
-    return f"The clock was set on to its floor, {floor}; it was {(floor_ms / 1000 - before_s) / 86400:.1f} days behind."
-
-
-@cli.group()
-def pin() -> None:
-    """PINs of the people who sign on here."""
-
-
-@pin.command()
-@_home
-@click.option("--staff", required=True, help="The person's id.")
-@click.option("--replace", is_flag=True, help="Give up their drafts on this terminal: nobody can read them after.")
-def issue(home: Path, staff: str, replace: bool) -> None:
-    """Make a PIN for STAFF on this terminal and print it, once."""
-    try:
-        click.echo(vault.issue(home, staff, replace))
-    except vault.SlotTaken as taken:
-        raise Misuse(f"{taken}. Say --replace if that is meant.") from None
-    except (Malformed, SettingsError, OSError) as wrong:
-        raise Misuse(str(wrong)) from None
-
-
-@cli.group(name="desk")
-def desk_commands() -> None:
-    """What only a clinician's desk does."""
-
-
-@desk_commands.command()
-@_home
-@click.argument("grant", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--replace", is_flag=True, help="Give up the keys of earlier epochs; their passphrase is lost.")
-def accept(home: Path, grant: Path, replace: bool) -> None:
-    """Take the clinical key in the file GRANT: asks for the code that was said aloud, then for a passphrase."""
-    code, passphrase = _two_secrets()
-    try:
-        granted = desk.accept(home, identity.load(home), grant.read_bytes(), code, passphrase, replace)
-    except (Refused, SettingsError, OSError) as wrong:
-        raise Misuse(str(wrong)) from None
-    click.echo(f"The clinical key of epoch {granted.epoch} is on this desk, for {granted.staff}.")
-
-
-def _two_secrets() -> tuple[str, str]:
-    if sys.stdin.isatty():
-        code = click.prompt("Code", hide_input=True, type=str)
-        return code, click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, type=str)
-    lines = [sys.stdin.readline().rstrip("\n") for _ in range(PASSPHRASE_LINES)]
-    if not all(lines):
-        raise Misuse("Give the code on the first line and the passphrase on the second.")
-    return lines[0], lines[1]
 
 
 class _Ended:
@@ -249,7 +149,7 @@ def _run(home: Path, ended: _Ended) -> None:
     try:
         alarm = _start(parts, home, chosen, who, stores, board, ended)
         _watch(parts, stores, ended)
-        _let_out(alarm)
+        _let_out(alarm, LAST_WORDS_S_MAX if ended.why == POWER_FAILING else UNSAVED_S_MAX)
     finally:
         ended.event.set()
         for part in reversed(parts):
@@ -369,31 +269,17 @@ def _start_tracker(
         live.offer(None, now.mono_s())  # the hub shall know that it will not hear where this unit is
         return lambda: NOT_FITTED
     stop = Event()
-    source, counts = _source(receiver, home)
-    tracker = Tracker(now, TrailKeeper(stores.trail, signer, now), live.offer, up.wake, counts=counts)
-    readings = source(stop)
-    if timing.chrony_socket:
-        readings = fed(readings, SockRefclock(Path(timing.chrony_socket)))
-    _add(parts, "tracker", lambda: tracker.run(readings), stop.set)
-    return tracker.state
-
-
-def _source(
-    receiver: ReceiverSettings, home: Path
-) -> tuple[Callable[[Event], Iterator[Reading]], Callable[[], Counts | None]]:
-    """Where positions come from, and what counts its sentences."""
-    if receiver.source is Source.GPSD:
-        daemon = Gpsd(receiver.gpsd_host, receiver.gpsd_port, estimates=receiver.estimates)
-        return daemon.readings, daemon.counts
-    port = serial_port.Receiver(
-        serial_port.ReceiverSettings(
-            port=receiver.port,
-            baud=receiver.speed,
-            estimates=receiver.estimates,
-            memory=home / FOUND_FILE,
-        )
+    source = source_of(receiver, timing, home)
+    tracker = Tracker(
+        now,
+        TrailKeeper(stores.trail, signer, now),
+        live.offer,
+        up.wake,
+        is_emergency=live.is_emergency,
+        counts=source.counts,
     )
-    return port.readings, port.counts
+    _add(parts, "tracker", lambda: tracker.run(source.readings(stop)), stop.set)
+    return tracker.state
 
 
 def _start_cab(
@@ -416,7 +302,7 @@ def _start_cab(
         gps=lambda: gps_state().word,
         ignition=lambda is_on: None if is_on else zone.lock(),
         docked=lambda is_docked: None if is_docked else zone.lock(),
-        power_failing=lambda: ended.because("the vehicle's power is failing"),
+        power_failing=lambda: ended.because(POWER_FAILING),
         assignments=known.assignments if known is not None else (),
     )
     _add(parts, "cab", cab.run, cab.stop)
@@ -489,9 +375,9 @@ def _watch(parts: list[_Part], stores: _Stores, ended: _Ended) -> None:
             return
 
 
-def _let_out(alarm: Emergency) -> None:
+def _let_out(alarm: Emergency, for_s_max: float) -> None:
     """The end waits for an emergency that is in memory only: a disk that failed is one reason why we end."""
-    until_s = time.monotonic() + UNSAVED_S_MAX
+    until_s = time.monotonic() + for_s_max
     while alarm.is_in_memory_only() and time.monotonic() < until_s:
         time.sleep(0.05)
 

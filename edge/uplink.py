@@ -108,6 +108,10 @@ class LiveSlot:
             self._is_emergency = is_raised
             self._changed.notify()
 
+    def is_emergency(self) -> bool:
+        """Whether the crew is in danger."""
+        return self._is_emergency
+
     def open(self, is_open: bool) -> None:
         """Whether somebody listens. What was told to a listener before counts for nothing."""
         with self._changed:
