@@ -15,6 +15,7 @@ from typing import IO
 from msgspec import Struct
 
 STOP_S_MAX = 8.0  # every program promises to stop in three
+READY_S_MAX = 120.0  # a busy machine, whose host may take its processors away for half a minute
 RESTART_WAIT_S = 1.0  # what systemd would wait
 
 
@@ -100,7 +101,7 @@ class Child:
         """Its process id while it runs."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
-    def wait_ready(self, timeout_s: float = 60.0) -> None:
+    def wait_ready(self, timeout_s: float = READY_S_MAX) -> None:
         """Return when it is up; Failed when it ended or took too long."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:

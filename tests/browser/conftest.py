@@ -10,10 +10,11 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from hub.web.app import BUILT
 from serving.server import http_server
+from tests.patience import PATIENCE_MS
 from tests.screens.console_world import PASSWORD, World, world
 
 CHROMIUM = "/usr/bin/chromium"
@@ -43,6 +44,7 @@ class Served:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     assert (BUILT / "console.js").exists(), "build the pages first: npm ci --ignore-scripts && npm run build"
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
         yield browser
@@ -74,7 +76,7 @@ def serving(home: Path, maps_dir: Path | None = None) -> Iterator[Served]:
 @pytest.fixture
 def context(chromium: Browser) -> Iterator[BrowserContext]:
     made = chromium.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
-    made.set_default_timeout(20_000)
+    made.set_default_timeout(PATIENCE_MS)
     yield made
     made.close()
 

@@ -17,6 +17,7 @@ from hub import presses
 from hub.presses import Press
 from serving.server import http_server
 from tests.browser.conftest import AXE, Served, sign_in
+from tests.patience import PATIENCE_MS
 from tests.screens.screen_rig import ScreenRig, an_assignment
 from wire import topics
 from wire.codec import decode, encode
@@ -134,7 +135,7 @@ def test_a_browser_that_keeps_the_page_silent_is_named_before_and_during(chromiu
 @pytest.mark.parametrize("width", [1280, 1920])
 def test_nobody_is_shut_out_of_it(chromium: Browser, served: Served, theme: str, width: int) -> None:
     context = chromium.new_context(viewport={"width": width, "height": 800})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE_MS)
     context.add_init_script(f"localStorage.setItem('tandem-theme', '{theme}')")
     page = sign_in(context, served, with_axe=True)
     press(served, incident="i1")
@@ -188,7 +189,7 @@ def screen(
         java_script_enabled=script,
     )
     page = context.new_page()
-    page.set_default_timeout(5000)
+    page.set_default_timeout(PATIENCE_MS)
     return page
 
 

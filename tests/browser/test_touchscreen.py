@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from edge import vault
 from edge.uplink import LinkState
 from serving.server import Server, http_server
+from tests.patience import PATIENCE_MS
 from tests.screens.screen_rig import ScreenRig, an_assignment
 from wire.state import OtherUnit
 
@@ -68,7 +69,7 @@ def page_of(chromium: Browser, glass: Glass, script: bool = True, scheme: str = 
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda line: complaints.append(line.text) if "Policy" in line.text else None)
-    page.set_default_timeout(5000)
+    page.set_default_timeout(PATIENCE_MS)
     try:
         yield page
         assert complaints == []
@@ -120,7 +121,7 @@ def test_a_status_can_be_taken_back_and_the_undo_goes_away_by_itself(chromium: B
         page.wait_for_timeout(800)
         page.locator("button.primary").click()
         expect(page.get_by_role("button", name="Undo")).to_be_visible()
-        expect(page.get_by_role("button", name="Undo")).to_have_count(0, timeout=6500)
+        expect(page.get_by_role("button", name="Undo")).to_have_count(0)
 
 
 def test_a_thumb_that_comes_down_twice_sets_one_status(chromium: Browser, glass: Glass) -> None:
@@ -183,7 +184,7 @@ def test_what_is_typed_is_saved_sealed_without_being_asked_and_survives_a_reload
 ) -> None:
     with page_of(chromium, glass) as page:
         write(page, glass)
-        expect(page.locator("#saved")).to_contain_text("Saved sealed", timeout=3500)
+        expect(page.locator("#saved")).to_contain_text("Saved sealed")
         page.reload()
         expect(page.locator("textarea")).to_have_value(CANARY)
     for file in glass.rig.home.rglob("*"):
@@ -193,7 +194,7 @@ def test_what_is_typed_is_saved_sealed_without_being_asked_and_survives_a_reload
 def test_somebody_who_never_pauses_is_saved_every_three_seconds(chromium: Browser, glass: Glass) -> None:
     with page_of(chromium, glass) as page:
         write(page, glass, "x")
-        expect(page.locator("#saved")).to_contain_text("Saved sealed", timeout=3500)
+        expect(page.locator("#saved")).to_contain_text("Saved sealed")
         first = glass.rig.store.do(lambda db: db.execute("select saved_ms from draft").fetchone()[0])
         for _ in range(16):
             page.keyboard.type("y")
@@ -205,13 +206,13 @@ def test_somebody_who_never_pauses_is_saved_every_three_seconds(chromium: Browse
 def test_when_saving_fails_the_page_says_so_loudly_and_tries_again(chromium: Browser, glass: Glass) -> None:
     with page_of(chromium, glass) as page:
         write(page, glass)
-        expect(page.locator("#saved")).to_contain_text("Saved sealed", timeout=3500)
+        expect(page.locator("#saved")).to_contain_text("Saved sealed")
         no = "create trigger no_save before update on draft begin select raise(abort, 'disk'); end"
         glass.rig.store.do(lambda db: db.execute(no))
         page.locator("textarea").press_sequentially(" and more")
-        expect(page.locator("#saved.bad")).to_contain_text("Not saved", timeout=3500)
+        expect(page.locator("#saved.bad")).to_contain_text("Not saved")
         glass.rig.store.do(lambda db: db.execute("drop trigger no_save"))
-        expect(page.locator("#saved.good")).to_contain_text("Saved sealed", timeout=3500)
+        expect(page.locator("#saved.good")).to_contain_text("Saved sealed")
 
 
 def test_from_note_to_sealed_by_hand_and_nothing_behind_the_back_button(chromium: Browser, glass: Glass) -> None:
@@ -230,9 +231,9 @@ def test_from_note_to_sealed_by_hand_and_nothing_behind_the_back_button(chromium
 def test_a_note_left_open_locks_and_leaves_the_glass(chromium: Browser, glass: Glass) -> None:
     with page_of(chromium, glass) as page:
         write(page, glass)
-        expect(page.locator("#saved")).to_contain_text("Saved sealed", timeout=3500)
+        expect(page.locator("#saved")).to_contain_text("Saved sealed")
         glass.rig.settings(lock_after_s=1.0)
-        expect(page.locator(".pin")).to_contain_text("Notes are locked", timeout=5000)
+        expect(page.locator(".pin")).to_contain_text("Notes are locked")
         assert CANARY not in page.content()
         glass.rig.settings(lock_after_s=60.0)
         for digit in glass.rig.pin("s-rowan"):
@@ -244,7 +245,7 @@ def test_a_terminal_that_stopped_answering_is_not_shown_as_fresh(chromium: Brows
     with page_of(chromium, glass) as page:
         page.goto("/")
         page.route("**/*", lambda route: route.abort())
-        expect(page.locator("#trouble")).to_contain_text("does not answer", timeout=5000)
+        expect(page.locator("#trouble")).to_contain_text("does not answer")
         page.unroute("**/*")
         expect(page.locator("#trouble")).to_be_hidden()
 
@@ -294,7 +295,7 @@ def test_nobody_is_shut_out_by_color_or_markup(chromium: Browser, glass: Glass, 
             page.goto(path)
             judge(page, path)
         write(page, glass)
-        expect(page.locator("#saved")).to_contain_text("Saved sealed", timeout=3500)
+        expect(page.locator("#saved")).to_contain_text("Saved sealed")
         judge(page, "note")
         page.get_by_role("button", name="Finalize").click()
         judge(page, "finalize")

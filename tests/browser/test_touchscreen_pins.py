@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from firmware_bridge.pins import Duress
 from serving.server import http_server
+from tests.patience import PATIENCE_MS
 from tests.screens.screen_rig import an_assignment
 from tests.screens.test_touchscreen_pins import WORKS, WiredRig
 
@@ -46,7 +47,7 @@ def glass(tmp_path: Path, chromium: Browser) -> Iterator[Glass]:
         base_url=f"http://127.0.0.1:{server.bind_addr[1]}",
     )
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(PATIENCE_MS)
     yield Glass(rig, page)
     context.close()
     server.stop()

@@ -13,6 +13,7 @@ import pytest
 
 from firmware_bridge.capture import Header, after_header, header, name_of
 from tests.package.test_bridge_commands import OWN, PROGRAM, bridge, first_line, running
+from tests.patience import PATIENCE_S
 
 RECEIVER = str(OWN / "rmc-then-gga.nmea")
 TOLD = Header(
@@ -93,7 +94,7 @@ def test_a_capture_ends_by_ctrl_c_or_by_itself_and_is_whole(ending: signal.Signa
                 while not file.exists() or b"$GPGGA" not in file.read_bytes():
                     assert keeper.poll() is None
                 keeper.send_signal(ending)
-            _, told = keeper.communicate(timeout=20)
+            _, told = keeper.communicate(timeout=PATIENCE_S)
             assert keeper.returncode == 0, told
     assert "bytes in" in told and "fixes." in told
     source = after_header(Path(RECEIVER).read_bytes())
@@ -114,7 +115,7 @@ def test_a_full_disk_ends_it_with_a_sentence_and_what_was_written_is_valid(tmp_p
             env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE_S,
             preexec_fn=small_disk,  # nothing else runs between fork and exec
         )
     assert done.returncode == 1

@@ -14,13 +14,14 @@ import pytest
 from click.testing import CliRunner
 
 from firmware_bridge.main import cli
+from tests.patience import PATIENCE_S
 
 OWN = Path(__file__).parents[1] / "captures" / "own"
 PROGRAM = [sys.executable, "-c", "from firmware_bridge.main import cli; cli(prog_name='tandem-bridge')"]
 
 
 def bridge(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, timeout=30)
+    return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 def test_fixes_of_a_file_are_json_lines_and_the_counts_come_last_on_stderr() -> None:
@@ -112,11 +113,11 @@ def test_ctrl_c_ends_reader_and_player_cleanly(ending: signal.Signals, tmp_path:
             refused = bridge("fixes", path)
             assert refused.returncode == 2 and "another program is reading it" in refused.stderr
             reader.send_signal(ending)
-            _, said = reader.communicate(timeout=10)
+            _, said = reader.communicate(timeout=PATIENCE_S)
             assert reader.returncode == 0
         assert set(json.loads(said.splitlines()[-1])) == {"accepted", "empty", "rejected", "noise_bytes"}
         player.send_signal(ending)
-        _, said = player.communicate(timeout=10)
+        _, said = player.communicate(timeout=PATIENCE_S)
         assert (player.returncode, said) == (0, "")
     assert not link.is_symlink()
 

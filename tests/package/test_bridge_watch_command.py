@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from tests.package.test_bridge_commands import OWN, PROGRAM, bridge, first_line, running
+from tests.patience import PATIENCE_S
 
 RECEIVER = str(OWN / "rmc-then-gga.nmea")
-PATIENCE_S = 30.0
 ALTERNATE, NORMAL, CURSOR = b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25h"
 
 
@@ -145,7 +145,7 @@ def test_json_is_an_object_a_second_and_tells_of_a_pulled_plug(tmp_path: Path) -
                 pass
             assert told["why"] and told["fix"]["age_s"] > 0
             watch.send_signal(signal.SIGINT)
-            watch.communicate(timeout=10)
+            watch.communicate(timeout=PATIENCE_S)
             assert watch.returncode == 0
 
 

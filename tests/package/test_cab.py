@@ -25,10 +25,10 @@ from edge.uplink import LiveSlot, Uplink
 from firmware_bridge.button import HOLD_S, STUCK_S
 from firmware_bridge.pins import Board, Condition, Duress, Factory, Name, PinsSettings
 from firmware_bridge.signals import DAY, NIGHT, RHYTHM, Alert, EmergencyLamp, LinkLamp, length_s
+from tests.patience import PATIENCE_S
 from tests.screens.screen_rig import an_assignment
 from wire.state import Assignment
 
-SOON_S = 10.0  # a machine that does eight things at once
 WIRED = b"""
 duress = { gpio = 17, active = "low" }
 power_fail = { gpio = 4, active = "high" }
@@ -388,12 +388,12 @@ def test_the_button_works_with_the_store_the_link_and_the_screen_stuck(tmp_path:
         time.sleep(SETTLE_S[Name.DOCK] + 0.3)  # the teller is now waiting for the disk
         for _ in range(2):
             rig.wire(Name.DURESS, True)
-            assert pressed.get(timeout=SOON_S) > 0
+            assert pressed.get(timeout=PATIENCE_S) > 0
             rig.wire(Name.DURESS, False)
             time.sleep(0.2)
         assert lit == [DAY, DAY]
         levels = {rig.lamp(Name.LAMP_EMERGENCY)}
-        end_s = time.monotonic() + SOON_S
+        end_s = time.monotonic() + PATIENCE_S
         while levels != {0.0, DAY} and time.monotonic() < end_s:
             time.sleep(0.01)
             levels.add(rig.lamp(Name.LAMP_EMERGENCY))
@@ -403,10 +403,10 @@ def test_the_button_works_with_the_store_the_link_and_the_screen_stuck(tmp_path:
         cab.stop()
         cab.stop_telling()
         up.stop()
-        threads[2].join(SOON_S)
+        threads[2].join(PATIENCE_S)
         never.set()
         for thread in threads:
-            thread.join(SOON_S)
+            thread.join(PATIENCE_S)
         store.close()
     assert not any(thread.is_alive() for thread in threads)
     assert rig.mock.pins == {}, "given back"

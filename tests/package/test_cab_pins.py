@@ -17,6 +17,7 @@ from gpiozero.pins.mock import MockFactory, MockPin, MockPWMPin
 from firmware_bridge import mock_pins, pins
 from firmware_bridge.mock_pins import Act, Busy, NobodyThere, Outside, act_from
 from firmware_bridge.pins import INPUTS, OUTPUTS, Board, Condition, Duress, Factory, Name, PinsSettings
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 WIRED = b"""
@@ -166,7 +167,7 @@ def test_lgpio_leaves_nothing_behind_and_does_not_move_the_process(tmp_path: Pat
             env={**os.environ, "PYTHONPATH": str(ROOT), **env},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
         assert (ran.stdout.strip(), ran.stderr) == (folder, "")
     assert list(here.iterdir()) == []

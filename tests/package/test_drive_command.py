@@ -25,18 +25,18 @@ from firmware_bridge.readings import FixRead
 from firmware_bridge.scenarios import PROFILES, SCENARIOS
 from firmware_bridge.sentences import WRITERS
 from firmware_bridge.serial_port import Receiver, ReceiverSettings
+from tests.patience import PATIENCE_S
 from wire.distance import nearby_m
 from wire.fix import Fix
 
 PROGRAM = [sys.executable, "-c", "from firmware_bridge.main import cli; cli(prog_name='tandem-bridge')"]
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "try-without-hardware.md"
 NORTH = {"type": "LineString", "coordinates": [[-83.0, 40.0], [-83.0, 40.01]]}
-PATIENCE_S = 30.0  # of a machine that does much else
 
 
 def drive(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*PROGRAM, "drive", *arguments], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+        [*PROGRAM, "drive", *arguments], capture_output=True, text=True, timeout=PATIENCE_S, stdin=subprocess.DEVNULL
     )
 
 

@@ -23,6 +23,7 @@ from edge.trail import TrailKeeper
 from edge.uplink import LiveSlot
 from firmware_bridge.reader import Counts
 from firmware_bridge.readings import Condition, FixRead, PortState, Reading
+from tests.patience import PATIENCE_S
 from wire.fix import Fix
 from wire.live import Live, open_live
 from wire.records import open_record
@@ -32,7 +33,6 @@ from wire.trail import Trail, unpack
 
 SIGNER = Signer("care-1", ec.generate_private_key(ec.SECP256R1()))
 WALL_S = 1_770_000_000.0
-SOON_S = 2.0  # a machine that does eight things at once
 
 
 class Time:
@@ -185,7 +185,7 @@ class Air:
         self.slot.offer(None if lat is None else Fix(lat=lat, lon=-83.0), time.monotonic())
 
     def next(self) -> Live:
-        return self.heard.get(timeout=SOON_S)[0]
+        return self.heard.get(timeout=PATIENCE_S)[0]
 
     def is_quiet(self) -> bool:
         time.sleep(0.1)
@@ -204,7 +204,7 @@ def air() -> Iterator[Air]:
     made = Air()
     yield made
     made.slot.stop()
-    made.thread.join(SOON_S)
+    made.thread.join(PATIENCE_S)
     assert not made.thread.is_alive()
 
 
@@ -233,7 +233,7 @@ def test_a_fix_that_must_go_leaves_within_milliseconds(air: Air) -> None:
         time.sleep(0.005)
         began_s = time.monotonic()
         air.offer(float(lat))
-        delays_s.append(air.heard.get(timeout=SOON_S)[1] - began_s)
+        delays_s.append(air.heard.get(timeout=PATIENCE_S)[1] - began_s)
     assert sorted(delays_s)[len(delays_s) // 2] < 0.01
 
 
@@ -278,7 +278,7 @@ def test_a_connection_that_ends_underneath_loses_no_more_than_the_slot(air: Air)
 def test_the_age_counts_from_the_last_byte_read(air: Air) -> None:
     air.slot.offer(Fix(lat=1.0, lon=2.0), time.monotonic() - 3.0)
     air.slot.open(True)
-    assert 3000 <= air.next().age_ms < 3000 + SOON_S * 1000
+    assert 3000 <= air.next().age_ms < 3000 + PATIENCE_S * 1000
 
 
 def test_the_trail_keeps_one_fix_a_second_and_the_live_slot_is_offered_all(receiver: Receiver) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from firmware_bridge import mock_pins
 from firmware_bridge.mock_pins import Act, NobodyThere
+from tests.patience import PATIENCE_S
 
 PROGRAM = [sys.executable, "-c", "from firmware_bridge.main import cli; cli(prog_name='tandem-bridge')", "pins"]
 WIRED = """
@@ -28,7 +29,9 @@ lamp_link = { gpio = 17 }
 
 
 def pins(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        [*PROGRAM, *arguments], capture_output=True, text=True, timeout=PATIENCE_S, stdin=subprocess.DEVNULL
+    )
 
 
 def settings(home: Path, text: str = WIRED) -> str:
@@ -149,5 +152,5 @@ def test_ctrl_c_in_the_middle_gives_every_pin_back(tmp_path: Path) -> None:
         time.sleep(0.05)
     time.sleep(0.3)
     program.terminate()
-    program.communicate(timeout=30)
+    program.communicate(timeout=PATIENCE_S)
     assert not (tmp_path / mock_pins.FIFO).exists()

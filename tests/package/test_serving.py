@@ -13,6 +13,7 @@ from flask import Flask
 
 from serving import server as serving
 from serving.server import Server, http_server
+from tests.patience import PATIENCE_S
 
 THREADS = 4
 
@@ -48,7 +49,7 @@ def test_connections_that_say_nothing_hold_no_worker() -> None:
     with ExitStack() as stack:
         port = stack.enter_context(running(http_server("127.0.0.1", 0, a_page(), threads=THREADS, body_bytes_max=99)))
         silent(stack, port, THREADS + 1)
-        asking = HTTPConnection("127.0.0.1", port, timeout=10)
+        asking = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
         stack.callback(asking.close)
         for _ in range(3):  # the same connection again and again, as a browser does
             asking.request("GET", "/")

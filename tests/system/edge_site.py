@@ -31,6 +31,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.identity import Identity
 from firmware_bridge.sentences import Dialect, Solution, rmc
+from tests.patience import PATIENCE_S
 from tests.ports import free_port
 from tests.terminal_fleet import TerminalFleet, new_key
 from wire import topics
@@ -46,7 +47,7 @@ DEVICE = "care-1"
 HUB = "hub-ingest"
 
 
-def until(what: str, look: Callable[[], T | None], timeout_s: float = 20.0) -> T:
+def until(what: str, look: Callable[[], T | None], timeout_s: float = PATIENCE_S) -> T:
     """What `look` sees as soon as it sees something."""
     end_s = time.monotonic() + timeout_s
     while time.monotonic() < end_s:
@@ -220,7 +221,7 @@ class Terminal:
         self.environment = {**os.environ, **(environment or {})}
         self.child: subprocess.Popen[str] | None = None
 
-    def start(self, timeout_s: float = 20.0) -> float:
+    def start(self, timeout_s: float = PATIENCE_S) -> float:
         """Run it; how long it took until it said that it is ready."""
         self.kill()
         began_s = time.monotonic()
@@ -258,7 +259,7 @@ class Terminal:
     def state(self) -> dict[str, dict[str, object]]:
         """What the screen shows."""
         request = Request(f"http://127.0.0.1:{self.screen_port}/api/v1/state")
-        with urlopen(request, timeout=5) as answer:
+        with urlopen(request, timeout=PATIENCE_S) as answer:
             shown: dict[str, dict[str, object]] = json.load(answer)
             return shown
 

@@ -15,6 +15,7 @@ from demo.fleet import CREWS, DESK, Fleet
 from demo.processes import Children
 from demo.story import go_on_duty, sign_in, sign_on
 from demo.web import Browser
+from tests.patience import PATIENCE_S
 
 T = TypeVar("T")
 CREW = {call_sign: CREWS[call_sign] for call_sign in ("CARE-1", "CARE-2", DESK)}
@@ -70,7 +71,7 @@ def open_site(home: Path) -> Iterator[Site]:
         children.stop()
 
 
-def until(what: str, look: Callable[[], T | None], timeout_s: float = 20.0) -> T:
+def until(what: str, look: Callable[[], T | None], timeout_s: float = PATIENCE_S) -> T:
     """What `look` sees as soon as it sees something."""
     deadline_s = time.monotonic() + timeout_s
     while time.monotonic() < deadline_s:

@@ -27,11 +27,11 @@ from hub.broker import Broker, BrokerError
 from hub.ca import Ca, Revoked, Service, ensure_tls, open_ca
 from hub.settings import Settings
 from tests.hub_on_disk import make_home
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.system
 
 DEVICES = ("t-aaaa", "t-bbbb", "t-cccc")
-SECONDS = 10.0
 QUIET_S = 0.5  # longer than any delivery here takes; who has heard nothing by then, hears nothing
 
 
@@ -83,7 +83,7 @@ class Client:
             return False
         self.mqtt.loop_start()
         try:
-            return self._connected.get(timeout=SECONDS)
+            return self._connected.get(timeout=PATIENCE_S)
         except Empty:
             return False
 
@@ -91,11 +91,11 @@ class Client:
         done = threading.Event()
         self.mqtt.on_subscribe = lambda *_: done.set()
         self.mqtt.subscribe(topic, qos=1)
-        assert done.wait(SECONDS)
+        assert done.wait(PATIENCE_S)
 
     def say(self, topic: str, payload: bytes, retain: bool = False) -> None:
         info = self.mqtt.publish(topic, payload, qos=1, retain=retain)
-        info.wait_for_publish(SECONDS)
+        info.wait_for_publish(PATIENCE_S)
 
     def close(self) -> None:
         self.mqtt.disconnect()
@@ -175,7 +175,7 @@ def test_a_will_on_another_s_topic_is_never_spoken(home: Home, connect: Callable
         assert sock is not None
         sock.shutdown(socket.SHUT_RDWR)  # gone without a word: the broker speaks the will
         liar.mqtt.loop_stop()
-    assert hub.heard.get(timeout=SECONDS) == ("tandem/v1/t-cccc/up/presence", b"t-cccc")
+    assert hub.heard.get(timeout=PATIENCE_S) == ("tandem/v1/t-cccc/up/presence", b"t-cccc")
     time.sleep(QUIET_S)
     assert hub.heard.empty()
 
@@ -246,7 +246,7 @@ def test_a_broker_that_dies_is_started_again_and_remembers(home: Home, connect: 
     first = home.broker.pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    deadline_s = time.monotonic() + SECONDS
+    deadline_s = time.monotonic() + PATIENCE_S
     while not (home.broker.pid not in (None, first) and "the broker runs again" in home.said):
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
@@ -289,7 +289,7 @@ def test_the_broker_dies_with_a_hub_that_is_killed(tmp_path: Path) -> None:
     hub.kill()
     hub.wait()
     hub.stdout.close()
-    deadline_s = time.monotonic() + SECONDS
+    deadline_s = time.monotonic() + PATIENCE_S
     while _is_alive(child):
         assert time.monotonic() < deadline_s
         time.sleep(0.05)

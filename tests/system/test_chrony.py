@@ -15,6 +15,7 @@ import pytest
 from firmware_bridge.chrony import SockRefclock, fed
 from firmware_bridge.readings import FixRead
 from tests.debian_tools import debian_tool
+from tests.patience import PATIENCE_S
 from tests.system.edge_site import until
 from wire.fix import Fix
 
@@ -56,7 +57,7 @@ class Chronyd:
             [debian_tool("chronyc"), "-h", str(self._command_socket), "-c", "sources"],
             capture_output=True,
             text=True,
-            timeout=10,
+            timeout=PATIENCE_S,
             check=False,
         )
         return said.stdout.strip().split(",")

@@ -21,6 +21,7 @@ from edge.schema import LEDGER
 from edge.store import Store
 from firmware_bridge.mock_pins import FIFO
 from firmware_bridge.pins import Name
+from tests.patience import PATIENCE_S
 from tests.ports import free_port
 from tests.system.edge_site import ROOT, Receiver, Terminal, run_command, until
 from tests.terminal_fleet import TerminalFleet
@@ -66,7 +67,7 @@ class Cab:
 
     def bridge(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", "from firmware_bridge.main import cli; cli()", "pins", *words]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
 
     def pins(self) -> dict[str, object]:
         return cast("dict[str, dict[str, object]]", self.terminal.state()["health"])["pins"]
@@ -91,13 +92,13 @@ class Page:
         self._opener = build_opener(HTTPCookieProcessor())
 
     def state(self) -> dict[str, object]:
-        with self._opener.open(f"{self._at}/api/v1/state", timeout=5) as answer:
+        with self._opener.open(f"{self._at}/api/v1/state", timeout=PATIENCE_S) as answer:
             shown: dict[str, object] = json.load(answer)
             return shown
 
     def post(self, path: str, **fields: str) -> None:
         headers = {"Origin": self._at, "X-CSRF-Token": str(self.state()["csrf"])}
-        self._opener.open(Request(self._at + path, urlencode(fields).encode(), headers), timeout=15).close()
+        self._opener.open(Request(self._at + path, urlencode(fields).encode(), headers), timeout=PATIENCE_S).close()
 
 
 @pytest.fixture
@@ -180,5 +181,5 @@ def test_a_terminal_without_a_board_starts_and_claims_no_button(tmp_path: Path) 
 def test_a_desk_with_pins_is_refused(tmp_path: Path) -> None:
     TerminalFleet().terminal(tmp_path, "desk-1", "desk")
     (tmp_path / "terminal.toml").write_text(PINS.replace("FACTORY", "mock"))
-    ran = subprocess.run(run_command(tmp_path), cwd=ROOT, capture_output=True, text=True, timeout=30)
+    ran = subprocess.run(run_command(tmp_path), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
     assert (ran.returncode, "remove [pins]" in ran.stderr) == (2, True)

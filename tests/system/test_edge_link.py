@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from tests.system.edge_site import (
     Broker,
     Hub,
@@ -99,9 +100,9 @@ def test_every_fix_that_must_be_told_reaches_the_hub_one_by_one(site: Site, repo
     took_ms: list[float] = []
     for second in range(12):
         wrote_s = site.receiver.say(39.9 + second / 1000, second)  # 111 m each: every one must be told
-        live, came_s = hub.lives.get(timeout=5)
+        live, came_s = hub.lives.get(timeout=PATIENCE_S)
         while live.fix is None:  # that there is no position yet
-            live, came_s = hub.lives.get(timeout=5)
+            live, came_s = hub.lives.get(timeout=PATIENCE_S)
         took_ms.append((came_s - wrote_s) * 1000)
     report(f"pseudo-terminal to a hub's socket, ms: {[round(ms, 1) for ms in sorted(took_ms)]}")
     until("the trail", lambda: any(record.kind == "trail" for log in hub.records.values() for record in log))
@@ -192,7 +193,7 @@ def test_it_stops_at_once_while_the_broker_is_away(site: Site) -> None:
 
 def test_a_second_terminal_on_one_home_is_refused(site: Site) -> None:
     site.terminal.start()
-    refused = subprocess.run(run_command(site.terminal.home), capture_output=True, text=True, timeout=20)
+    refused = subprocess.run(run_command(site.terminal.home), capture_output=True, text=True, timeout=PATIENCE_S)
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
     assert "another tandem-edge" in refused.stderr
@@ -229,7 +230,7 @@ def test_a_terminal_that_is_set_up_wrong_says_so_in_one_sentence(site: Site, fau
         case "port in use":
             in_use.start()
             settings.write_text(f"[screen]\nport = {in_use.port}\n")
-    done = subprocess.run(run_command(home), capture_output=True, text=True, timeout=20)
+    done = subprocess.run(run_command(home), capture_output=True, text=True, timeout=PATIENCE_S)
     sentences = [line for line in done.stderr.splitlines() if not line.startswith("timestamp=")]
     assert (done.returncode, len(sentences)) == (2, 1), done.stderr
     assert says in sentences[0]

@@ -18,6 +18,7 @@ from hub.broker import Broker
 from hub.ca import Service
 from provisioning import grants
 from tests.hub_on_disk import PASSPHRASE, PASSWORD, Site, hire, open_site
+from tests.patience import PATIENCE_S
 from tests.system.test_broker import Client, Home
 from wire import signature
 from wire.codec import decode
@@ -37,7 +38,7 @@ def fleet(*argv: str | Path) -> subprocess.CompletedProcess[str]:
         "from provisioning.main import cli; cli(prog_name='tandem-fleet')",
         *map(str, argv),
     ]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=PATIENCE_S)
 
 
 def done(*argv: str | Path) -> str:
@@ -105,7 +106,7 @@ def test_the_commands_make_a_terminal_that_the_broker_lets_in(
         hub.subscribe("tandem/v1/+/up/#")
         assert terminal.connects()
         terminal.say(f"tandem/v1/{device}/up/log", b"first words")
-        assert hub.heard.get(timeout=10) == (f"tandem/v1/{device}/up/log", b"first words")
+        assert hub.heard.get(timeout=PATIENCE_S) == (f"tandem/v1/{device}/up/log", b"first words")
         terminal.close()
         hub.close()
     finally:

@@ -30,6 +30,7 @@ from hub.ca import open_ca
 from hub.ingest import Arrival, Why
 from hub.settings import load
 from tests.hub_agency import ROSTER, Terminal, enroll
+from tests.patience import PATIENCE_S
 from tests.ports import free_ports
 from tests.terminal_fleet import TerminalFleet
 from wire import state, topics
@@ -51,7 +52,6 @@ pytestmark = [pytest.mark.system, pytest.mark.xdist_group("hub")]
 
 T = TypeVar("T")
 LOGIN = Login(account="dee", password="a long secret", role="dispatcher")
-WAIT_S = 20.0
 
 
 class Hub:
@@ -73,7 +73,11 @@ class Hub:
 
     def command(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*PROGRAM, *words, "--home", str(self.home)], input=stdin, capture_output=True, text=True, timeout=60
+            [*PROGRAM, *words, "--home", str(self.home)],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
         )
 
     def start(self) -> str:
@@ -167,17 +171,17 @@ class Wire:
         self.client.loop_start()
         until("a connection", self.client.is_connected)
         self.client.subscribe([(topics.every_down(terminal.device), 1), (HUB_PRESENCE, 1)])  # type: ignore[list-item]
-        subscribed.get(timeout=WAIT_S)
+        subscribed.get(timeout=PATIENCE_S)
 
     def send(self, *arrivals: Arrival, retain: bool = False) -> None:
         sent = [self.client.publish(a.topic, a.payload, qos=1, retain=retain) for a in arrivals]
         for info in sent:
-            info.wait_for_publish(WAIT_S)
+            info.wait_for_publish(PATIENCE_S)
 
     def born(self) -> None:
         self.send(self.terminal.birth(), retain=True)
 
-    def next(self, topic: str, wait_s: float = WAIT_S) -> bytes:
+    def next(self, topic: str, wait_s: float = PATIENCE_S) -> bytes:
         """The next message on `topic`; those on others are passed over."""
         end_s = time.monotonic() + wait_s
         while True:
@@ -384,7 +388,7 @@ def said_here(hub: Hub, wire: Wire) -> bool:
 
 def until(what: str, look: Callable[[], T]) -> T:
     """What `look` sees as soon as it sees something."""
-    end_s = time.monotonic() + WAIT_S
+    end_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < end_s:
         if seen := look():
             return seen

@@ -19,6 +19,7 @@ import pytest
 from demo.processes import program, run
 from demo.story import sign_in
 from demo.web import Browser, Json
+from tests.patience import PATIENCE_S
 from tests.system.site import Site, open_site, until
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("restore")]
@@ -126,7 +127,7 @@ def test_while_the_hub_serves_it_makes_the_backup_itself_and_a_second_hub_is_ref
     for _ in range(3):
         _back_up(agency)
         second = subprocess.run(
-            [program("tandem-hub"), "serve", "--home", str(hub)], capture_output=True, text=True, timeout=60
+            [program("tandem-hub"), "serve", "--home", str(hub)], capture_output=True, text=True, timeout=PATIENCE_S
         )
         assert second.returncode == 2
         assert second.stderr.splitlines()[-1] == f"tandem-hub: another tandem-hub is using {hub}; stop it first"
@@ -288,7 +289,7 @@ def _numbers_of(site: Site, device: str) -> set[int]:
 
 def _asked(site: Site, question: str, *values: str) -> list[tuple[object, ...]]:
     """Read the hub's store from outside: a test may, because it only looks."""
-    store = sqlite3.connect(f"file:{site.home / 'hub' / 'hub.db'}?mode=ro", uri=True, timeout=10)
+    store = sqlite3.connect(f"file:{site.home / 'hub' / 'hub.db'}?mode=ro", uri=True, timeout=PATIENCE_S)
     try:
         return store.execute(question, values).fetchall()
     finally:
