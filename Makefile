@@ -11,7 +11,7 @@ WORKERS ?= 2
 FIRST   ?= 0
 TOTAL   ?= 1000000
 
-.PHONY: fuzz help demo test check quick proof-simulation format setup packages test-packages ui lock clean bench-map bench-captures story
+.PHONY: fuzz help demo test check quick proof-simulation format setup packages test-packages ui lock clean bench-map bench-bridge bench-backup story
 .DEFAULT_GOAL := help
 
 help:
@@ -21,6 +21,8 @@ help:
 	@echo "make proof-simulation  a million simulated records and every fault; FIRST=0 TOTAL=1000000"
 	@echo "make story        the demo's scripted first call, against a running demo or one of its own"
 	@echo "make bench-map    milliseconds from a receiver's last byte to a console, 20 units at 1 Hz"
+	@echo "make bench-bridge  the bridge beside gpsd on the same bytes, and a finger on the duress button"
+	@echo "make bench-backup  what a running hub's commits notice of a backup"
 	@echo "make fuzz         bytes by the million into the receiver's reader, guided by coverage (FUZZ_S=600 seconds)"
 	@echo "make format       let the formatter have its way"
 	@echo "make lock         renew requirements.lock from pyproject.toml"
@@ -56,6 +58,15 @@ format: $(VENV)/.installed
 
 bench-map: setup
 	$(BIN)/python -m bench.fix_to_map
+
+# The figures of the captures are printed by their tests, which compare with gpsd's own answers.
+bench-bridge: setup test-packages
+	$(BIN)/pytest -q tests/captures
+	$(BIN)/python -m bench.bridge
+	$(BIN)/python -m bench.press
+
+bench-backup: setup
+	$(BIN)/python -m bench.hub_backup
 
 # Instrumented Python is slow: at nice 19 it takes nothing from whoever works here. What it finds lies in var/fuzz.
 FUZZ_S ?= 600

@@ -37,7 +37,7 @@ RATES_HZ = (1, 10)
 WARM_UP_S = 5
 SPOKEN_BAUD = termios.B38400
 HUNTS = 3
-HUNT_S_MAX = 150.0  # gpsd gives each speed about eighteen reads, and a receiver speaks once a second
+HUNT_S_MAX = 60.0  # gpsd gives each setting some eighteen reads, and a receiver speaks once a second: minutes
 SAYS = ("RMC", "GGA", "GSA", "GSV")
 SKY = tuple(
     Satellite(system=GPS, number=number, elevation_deg=elevation, azimuth_deg=azimuth, snr_db=snr, is_used=True)
@@ -165,7 +165,7 @@ def _wrong_speed(folder: Path, hunts: int) -> None:
             talking.join()
             line.close()
     for name, taken in took_ms.items():
-        print_ms(f"{name}: started at the wrong speed -> position", taken)
+        print_ms(f"{name}: wrong speed -> position, {len(taken)} of {hunts} in {HUNT_S_MAX:.0f} s", taken)
 
 
 def _talk(line: Line, stop: threading.Event) -> None:

@@ -443,6 +443,7 @@ class Emergency:
             log.error("emergency_not_saved", emergency=press.fact.id.hex(), why=type(wrong).__name__)
             self._answer(_NotKept(press))
             return False
+        log.info("emergency_saved", emergency=press.fact.id.hex())
         self._answer(_Kept(press, data))
         self._saved()
         return True
