@@ -7,11 +7,11 @@ PYTHON  ?= python3
 UI_OUT  := hub/web/static/dist/.built
 UI_IN   := package.json package-lock.json build.mjs tsconfig.json \
            $(shell find hub/web/src edge/screen/src -type f 2>/dev/null)
-WORKERS ?= 2
+WORKERS ?= 3  # on two cores: half of the tests wait for a receiver, a browser or a broker
 FIRST   ?= 0
 TOTAL   ?= 1000000
 
-.PHONY: fuzz help demo test check quick proof-simulation format setup packages test-packages ui lock clean bench-map bench-bridge bench-backup story
+.PHONY: fuzz help demo test check quick proof-simulation proof-processes format setup packages test-packages ui lock clean bench-map bench-bridge bench-backup story
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make test         every test, real broker and real browser included"
 	@echo "make check        format, lint, types, import contracts and the quick tests"
 	@echo "make proof-simulation  a million simulated records and every fault; FIRST=0 TOTAL=1000000"
+	@echo "make proof-processes  the slow tests with real processes: restores, gpsd on more captures"
 	@echo "make story        the demo's scripted first call, against a running demo or one of its own"
 	@echo "make bench-map    milliseconds from a receiver's last byte to a console, 20 units at 1 Hz"
 	@echo "make bench-bridge  the bridge beside gpsd on the same bytes, and a finger on the duress button"
@@ -46,11 +47,15 @@ check-static: $(VENV)/.installed
 	$(BIN)/lint-imports
 
 quick: $(VENV)/.installed
-	$(BIN)/pytest -q -n $(WORKERS) -m "not system and not browser"
+	$(BIN)/pytest -q -n $(WORKERS) -m "not system and not browser and not proof"
 
 # A failing seed is printed with the line that lives through it again.
 proof-simulation: $(VENV)/.installed
 	$(BIN)/python -m tests.seams.simulate --first $(FIRST) --total $(TOTAL) --workers $(WORKERS)
+
+# What is tried with real processes and takes too long for every run.
+proof-processes: setup test-packages
+	$(BIN)/pytest -q -m proof
 
 format: $(VENV)/.installed
 	$(BIN)/ruff format .

@@ -16,6 +16,11 @@ def report(record_property: Callable[[str, object], None]) -> Callable[[object],
     return partial(record_property, "figure")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole fleets first: begun last, they would keep one worker busy for minutes while the others have nothing."""
+    items.sort(key=lambda item: item.get_closest_marker("system") is None)
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call":
         FIGURES.extend(str(value) for name, value in report.user_properties if name == "figure")

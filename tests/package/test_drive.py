@@ -251,6 +251,7 @@ def test_a_fleet_speaks_on_ports_of_its_own_obeys_and_leaves_nothing(
     assert fleet.said == []
 
 
+@pytest.mark.proof
 def test_a_program_that_dies_is_started_again_where_its_vehicle_was(
     streets: Streets, fleet: Fleet, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from tests.seams.simulation.faults import ALL, Fault
 from tests.seams.simulation.plants import HONEST, PLANTS
 from tests.seams.simulation.world import Outcome
 
-SEEDS = range(1, 9)
+SEEDS = range(1, 6)
 RECORDS = 1000  # with the rest about a minute of one core; `make proof-simulation` goes on to a million
 UNCHOSEN = 2  # seeds that nobody chose, printed when they fail
 PLANT_RECORDS = 400
@@ -59,6 +59,7 @@ def outcomes() -> list[Outcome]:
     return []
 
 
+@pytest.mark.xdist_group("seeds")  # one worker sums them up
 @pytest.mark.parametrize("seed", SEEDS)
 def test_nothing_is_lost_whatever_happens(bench: Bench, outcomes: list[Outcome], seed: int, report: Report) -> None:
     outcomes.append(lived(bench, seed))

@@ -29,7 +29,14 @@ SENTENCE_S = 0.01  # gpsfake's pause after each; gpsd must not see two seconds o
 RUN_S_MAX = 90.0
 
 # Receivers of different makers that say NMEA with a date: 1 Hz and faster, moving and parked, with GST and without.
-CAPTURES = ("bu353s4", "gr601-w", "neo-m8n", "skytraq-fix", "ublox-zed-f9p-nmea", "venus634lp")
+CAPTURES = (
+    "neo-m8n",
+    "venus634lp",
+    *(
+        pytest.param(name, marks=pytest.mark.proof)
+        for name in ("bu353s4", "gr601-w", "skytraq-fix", "ublox-zed-f9p-nmea")
+    ),
+)
 
 needs_logs = pytest.mark.skipif(LOGS is None, reason="no shared/gps-logs beside the project: real captures not tried")
 

@@ -83,6 +83,7 @@ def test_a_hub_of_yesterday_gets_back_what_terminals_hold_and_they_drop_what_it_
     until("'acknowledged' at the console", lambda: _unit(agency, "CARE-2")["status"] == "acknowledged")
 
 
+@pytest.mark.proof
 def test_what_nobody_holds_any_more_is_a_gap_with_an_alarm_and_the_same_backup_serves_twice(agency: Site) -> None:
     one = agency.screen("CARE-1")
     until("nothing owed", lambda: _owes(one) == 0)
@@ -122,6 +123,7 @@ def test_what_nobody_holds_any_more_is_a_gap_with_an_alarm_and_the_same_backup_s
     until("a press after it", lambda: _unit(agency, "CARE-1")["status"] == "available", BACK_S)
 
 
+@pytest.mark.proof
 def test_while_the_hub_serves_it_makes_the_backup_itself_and_a_second_hub_is_refused(agency: Site) -> None:
     hub = agency.home / "hub"
     for _ in range(3):
