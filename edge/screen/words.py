@@ -141,17 +141,11 @@ def pins(state: PinsState) -> Words | None:
     if state.is_power_failing:
         return Words(shape="power", head="Power is failing", detail="saving everything, then this ends", mood="bad")
     match state.duress:
-        case Duress.BROKEN:
+        case Duress.BROKEN | Duress.STUCK:
+            is_stuck = state.duress is Duress.STUCK
             return Words(
                 shape="button-off",
-                head="Emergency button does not work",
-                detail="use the screen or the radio, tell the fleet tech",
-                mood="bad",
-            )
-        case Duress.STUCK:
-            return Words(
-                shape="button-off",
-                head="Emergency button is stuck",
+                head="Emergency button is stuck" if is_stuck else "Emergency button does not work",
                 detail="use the screen or the radio, tell the fleet tech",
                 mood="bad",
             )
