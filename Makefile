@@ -11,7 +11,7 @@ WORKERS ?= 3  # on two cores: half of the tests wait for a receiver, a browser o
 FIRST   ?= 0
 TOTAL   ?= 1000000
 
-.PHONY: fuzz help demo test check quick proof-simulation proof-processes format setup packages test-packages ui lock clean bench-map bench-bridge bench-backup story
+.PHONY: fuzz help demo test check quick proof-simulation proof-processes asyncapi format setup packages test-packages ui lock clean bench-map bench-bridge bench-backup story
 .DEFAULT_GOAL := help
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make bench-bridge  the bridge beside gpsd on the same bytes, and a finger on the duress button"
 	@echo "make bench-backup  what a running hub's commits notice of a backup"
 	@echo "make fuzz         bytes by the million into the receiver's reader, guided by coverage (FUZZ_S=600 seconds)"
+	@echo "make asyncapi     docs/asyncapi.json anew from the message types"
 	@echo "make format       let the formatter have its way"
 	@echo "make lock         renew requirements.lock from pyproject.toml"
 	@echo "make clean        remove what was built and the demonstration fleet"
@@ -56,6 +57,10 @@ proof-simulation: $(VENV)/.installed
 # What is tried with real processes and takes too long for every run.
 proof-processes: setup test-packages
 	$(BIN)/pytest -q -m proof
+
+# The wire's published description follows the message types; a test says when it does not.
+asyncapi: $(VENV)/.installed
+	$(BIN)/python -m wire.asyncapi > docs/asyncapi.json
 
 format: $(VENV)/.installed
 	$(BIN)/ruff format .
