@@ -10,7 +10,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -19,8 +18,6 @@ from random import Random
 from typing import TypeVar
 
 import msgspec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from msgspec import Struct
 from sqlalchemy import insert
 
 from demo.fleet import Login
@@ -35,8 +32,10 @@ from tests.soak import auditor
 from tests.soak.auditor import Evidence
 from tests.soak.proxy import Credentials, Proxy
 from tests.soak.report import Outcome
+from tests.soak.crew import ROUND
 from tests.soak.saved import SavedFile
-from tests.soak.senders import ROUND, Owed, Senders
+from tests.soak.senders import Owed, Senders
+from tests.soak.site import Board
 from tests.system.test_hub_ingest import PROGRAM, Hub
 from wire.codec import decode, encode
 from wire.enrollment import (
@@ -68,22 +67,6 @@ while [ -z "$over" ]; do
   while kill -0 $child 2>/dev/null; do wait $child; done
 done
 """
-
-
-class Board(Struct, frozen=True, kw_only=True):
-    """A board as enrollment leaves it."""
-
-    device: str
-    unit: str
-    home: Path
-    public: bytes
-    screen_port: int
-    staff: str
-    pin: str
-
-    @property
-    def screen(self) -> str:
-        return f"http://127.0.0.1:{self.screen_port}"
 
 
 class Agency:
@@ -175,9 +158,16 @@ class Agency:
         folder = self.folder / device / IDENTITY_FOLDER
         return Credentials(chain=folder / DEVICE_CHAIN_FILE, key=folder / DEVICE_KEY_FILE)
 
-    def senders(self) -> Senders:
+    def senders(self, hurry: int = 1) -> Senders:
         homes = [(board.home, board.unit) for board in self.boards]
-        return Senders(homes, self.saved.path, self.folder / "senders.log")
+        return Senders(homes, self.saved.path, self.folder / "senders.log", hurry)
+
+    def complaints(self) -> list[str]:
+        """What the hub said of itself that it should not have to: its link ended although its broker lived, or a pipe
+        broke."""
+        lines = (self.folder / "hub.log").read_text().splitlines()
+        bad = ("why=dropped", "why='dropped'", "a pipe broke")
+        return [line for line in lines if any(word in line for word in bad)]
 
     def console(self) -> Browser:
         words = ("account", "add", DISPATCHER.account, "--role", DISPATCHER.role, "--password-stdin")
@@ -229,6 +219,7 @@ class Agency:
             device=device,
             unit=f"u{number}",
             home=home,
+            log=self.folder / f"{device}.log",
             public=public_der(who.key.public_key()),
             screen_port=port,
             staff=staff,

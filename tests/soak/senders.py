@@ -4,7 +4,7 @@ A whole `tandem-edge run` costs 40 MB and a receiver; where the fault is in the 
 hundred terminals are to suffer it, what sends is run and what crews look at is left out. A crew presses the statuses of
 `ROUND` in order, so that whoever reads the records can tell a missing press from a doubled one.
 
-`python -m tests.soak.senders SAVED HOME …` obeys lines of standard input: `press COUNT BATCH PAUSE_S`, `owed`, `end`.
+`python -m tests.soak.senders HURRY SAVED HOME …` obeys lines of standard input: `press COUNT BATCH PAUSE_S`, `owed`, `end`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import structlog
 from msgspec import Struct
 from sqlite_utils import Database
 
-from edge import downlink, identity, outbox, schema, uplink
+from edge import downlink, identity, link, outbox, schema, sync, uplink
 from edge.clock import Clock, boot_id
 from edge.downlink import Downlink
 from edge.link import Link
@@ -34,16 +34,17 @@ from edge.outbox import LEDGER, TRAIL, Signer
 from edge.store import Store
 from edge.tls import TlsFiles
 from edge.uplink import LiveSlot, Uplink
+from tests.soak.crew import ROUND
 from tests.soak.saved import Saved, SavedFile
 from wire.facts import StatusFact
 from wire.records import Kind
 
 ROOT = Path(__file__).parents[2]
-ROUND = (
-    *("available", "en_route", "staged", "on_scene", "contact", "transporting", "at_facility", "clearing", "break"),
-    "out_of_service",
-)
 PER_PROCESS = 25
+_WAITS = (  # of the product, in seconds; a hurry divides them, for tests that have half a minute
+    *((link, name) for name in ("KEEPALIVE_S", "WILL_DELAY_S")),
+    *((sync, name) for name in ("RESEND_S", "RESEND_S_MAX", "ANSWER_S_MAX", "REFUSED_PAUSE_S")),
+)
 
 
 class Sender:
@@ -117,6 +118,9 @@ class Sender:
     def owed(self) -> int:
         return sum(store.do(outbox.numbers).unsent for store in self._stores.values())
 
+    def hears_us(self) -> str:
+        return self._up.hears_us()
+
     def stop(self) -> None:
         for part in (self._link, self._down, self._up):
             part.stop()
@@ -133,24 +137,27 @@ class Sender:
 
 
 class Owed(Struct, frozen=True, kw_only=True):
-    """What a process of senders answers: records owed, presses still to come, memory in use."""
+    """What senders answer: records owed, presses still to come, memory in use, how many have a link, and how many a hub
+    that listens."""
 
     records: int
     to_press: int
     resident_mb: float
+    linked: int
+    heard: int
 
 
 class Senders:
     """So many terminals in so few processes, seen from outside. Every press of all of them is noted in `saved`."""
 
-    def __init__(self, homes: Sequence[tuple[Path, str]], saved: Path, log: Path) -> None:
+    def __init__(self, homes: Sequence[tuple[Path, str]], saved: Path, log: Path, hurry: int = 1) -> None:
         groups = [homes[start : start + PER_PROCESS] for start in range(0, len(homes), PER_PROCESS)]
         self._processes = []
         for group in groups:
             with log.open("a") as out:
                 self._processes.append(
                     subprocess.Popen(
-                        ["setpriv", "--pdeathsig", "KILL", "--", sys.executable, "-m", "tests.soak.senders", str(saved)]
+                        ["setpriv", "--pdeathsig", "KILL", "--", sys.executable, "-m", "tests.soak.senders", str(hurry), str(saved)]
                         + [f"{home}={unit}" for home, unit in group],
                         cwd=ROOT,
                         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -176,6 +183,8 @@ class Senders:
             records=sum(answer[0] for answer in answers),
             to_press=sum(answer[1] for answer in answers),
             resident_mb=sum(answer[2] for answer in answers),
+            linked=sum(answer[3] for answer in answers),
+            heard=sum(answer[4] for answer in answers),
         )
 
     def stop(self) -> None:
@@ -236,7 +245,9 @@ def _press(senders: Sequence[Sender], jobs: Queue[tuple[int, int, float]], to_pr
             time.sleep(pause_s)
 
 
-def main(saved: Path, homes: Sequence[str]) -> None:
+def main(hurry: int, saved: Path, homes: Sequence[str]) -> None:
+    for module, name in _WAITS:
+        setattr(module, name, type(getattr(module, name))(getattr(module, name) / hurry))
     logging.disable()
     structlog.configure(
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -258,7 +269,9 @@ def main(saved: Path, homes: Sequence[str]) -> None:
             case ["owed"]:
                 pages = int(Path("/proc/self/statm").read_text().split()[1])
                 resident_mb = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-                print(json.dumps([sum(s.owed() for s in senders), to_press[0], resident_mb]), flush=True)
+                words = [sender.hears_us() for sender in senders]
+                up = len(words) - words.count("down"), words.count("up")
+                print(json.dumps([sum(s.owed() for s in senders), to_press[0], resident_mb, *up]), flush=True)
             case _:
                 break
     enders = [threading.Thread(target=sender.stop) for sender in senders]
@@ -269,4 +282,4 @@ def main(saved: Path, homes: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
