@@ -56,12 +56,13 @@ NAME = "Lakeshore CARE"
 _KEEPER = """\
 #!/bin/sh
 # Keeps Mosquitto running; {home}/down: not before that is gone; {home}/wipe: with an empty store, once.
+sed 's/^max_queued_messages .*/max_queued_messages {queue}/' "$2" > {home}/conf
 trap 'over=1; kill $child' TERM
 trap 'kill -HUP $child' HUP
 while [ -z "$over" ]; do
   while [ -e {home}/down ]; do sleep 0.02; done
   if [ -e {home}/wipe ]; then rm -f {data}/* {home}/wipe; fi
-  setpriv --pdeathsig KILL {real} "$@" &
+  setpriv --pdeathsig KILL {real} -c {home}/conf &
   child=$!
   echo $child > {home}/pid.new && mv {home}/pid.new {home}/pid
   while kill -0 $child 2>/dev/null; do wait $child; done
@@ -72,7 +73,9 @@ done
 class Agency:
     """The hub in `folder`, perhaps on a disk of its own (`hub_folder`), and `count` boards; nothing runs yet."""
 
-    def __init__(self, folder: Path, count: int, *, hub_folder: Path | None = None, broker_host: str = "") -> None:
+    def __init__(
+        self, folder: Path, count: int, *, hub_folder: Path | None = None, broker_host: str = "", broker_queue: int = 20_000
+    ) -> None:
         self.folder = folder
         self.hub = Hub(hub_folder or folder)
         if broker_host:
@@ -83,7 +86,9 @@ class Agency:
         self.saved = SavedFile(folder / "saved")
         self._keeper = folder / "keeper"
         self._keeper.mkdir()
-        self._write_keeper()
+        self._write_keeper(broker_queue)
+        words = ("account", "add", DISPATCHER.account, "--role", DISPATCHER.role, "--password-stdin")
+        self.hub.command(*words, stdin=DISPATCHER.password)
         self.boards = tuple(self._board(number) for number in range(count))
         self._enroll()
 
@@ -170,8 +175,6 @@ class Agency:
         return [line for line in lines if any(word in line for word in bad)]
 
     def console(self) -> Browser:
-        words = ("account", "add", DISPATCHER.account, "--role", DISPATCHER.role, "--password-stdin")
-        self.hub.command(*words, stdin=DISPATCHER.password)
         return sign_in(f"http://127.0.0.1:{self.hub.ports['console']}", DISPATCHER)
 
     def ask(self, sql: str) -> list[tuple[object, ...]]:
@@ -196,11 +199,11 @@ class Agency:
         if self.hub.process is not None:
             self.hub.stop(signal.SIGKILL)
 
-    def _write_keeper(self) -> None:
+    def _write_keeper(self, queue: int) -> None:
         script = self._keeper / "mosquitto"
         real = next(p for p in ("/usr/sbin/mosquitto", "/usr/bin/mosquitto") if Path(p).exists())
         data = self.hub.home / "broker" / "data"
-        script.write_text(_KEEPER.format(home=self._keeper, data=data, real=real))
+        script.write_text(_KEEPER.format(home=self._keeper, data=data, real=real, queue=queue))
         script.chmod(0o755)
 
     def _board(self, number: int) -> Board:
@@ -262,10 +265,10 @@ class Agency:
 
 @contextmanager
 def open_agency(
-    folder: Path, count: int, *, hub_folder: Path | None = None, broker_host: str = ""
+    folder: Path, count: int, *, hub_folder: Path | None = None, broker_host: str = "", broker_queue: int = 20_000
 ) -> Iterator[Agency]:
     """An agency whose hub runs; every process of it is gone afterwards."""
-    agency = Agency(folder, count, hub_folder=hub_folder, broker_host=broker_host)
+    agency = Agency(folder, count, hub_folder=hub_folder, broker_host=broker_host, broker_queue=broker_queue)
     try:
         agency.start_hub()
         yield agency

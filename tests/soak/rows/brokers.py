@@ -62,10 +62,10 @@ def mistaken(ground: Ground) -> Outcome:
             until("every link", lambda: senders.owed().heard == terminals)
             drained(senders)
             for _ in range(times):
+                before = proxy.passed.copy()
                 acl.write_text("".join(line for line in right.splitlines(True) if "write tandem/v1/%u" not in line))
                 agency.reload_broker()
                 time.sleep(0.5)
-                before = proxy.passed.copy()
                 senders.press(10)
                 time.sleep(ground.long(quick_s=20, full_s=BROKER_PAUSE_S + 10))
                 if senders.owed().records < 10 * terminals:
