@@ -12,9 +12,9 @@ from tests.soak.proxy import NONE, Act, Faults, Kind, Proxy, Rule, Way
 from tests.soak.report import Outcome, Row
 from tests.soak.senders import Senders
 
-HUB_SEES_S = 45.0  # 1.5 keep-alives
+HUB_SEES_S = 45.0 + 20.0  # the broker ends it after 1.5 keep-alives, and speaks the will after its delay
 TERMINAL_SEES_S = 60.0
-SWAYS = 3.0  # seconds that a busy machine may add to a bound that is a minute
+SWAYS_S = 10.0  # Mosquitto looks for silent clients every few seconds, and this machine may be busy
 
 PACKETS = (
     Rule(way=Way.UP, kind=Kind.PUBLISH, act=Act.EAT, share=0.02, topic="/up/log"),
@@ -62,9 +62,9 @@ def silent(ground: Ground, *, times: int, terminals: int, hurry: int) -> Outcome
             worst_back_s = max(worst_back_s, time.monotonic() - healed_s)
         senders.stop()
         findings = []
-        if worst_hub_s > HUB_SEES_S / hurry + SWAYS:
+        if worst_hub_s > HUB_SEES_S / hurry + SWAYS_S:
             findings.append(f"h: the hub saw it after {worst_hub_s:.0f} s")
-        if worst_terminal_s > TERMINAL_SEES_S / hurry + SWAYS:
+        if worst_terminal_s > TERMINAL_SEES_S / hurry + SWAYS_S:
             findings.append(f"h: a terminal saw it after {worst_terminal_s:.0f} s")
         return concluded(
             agency,
