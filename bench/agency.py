@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from msgspec import Struct
 from msgspec.structs import replace
-from sqlalchemy import insert
+from sqlalchemy import Engine, insert
 
 from hub import schema, store
 from hub.ca import Ca, open_ca
@@ -70,7 +71,12 @@ def make(folder: Path, terminals: int, *, spread_s: float | None = None) -> Agen
         (home / SETTINGS_FILE).write_text(text_of(settings), encoding="utf-8")
     identities = folder / "identities"
     identities.mkdir(mode=0o700)
-    return Agency(home=home, settings=settings, terminals=_enrolled(home, settings, identities, terminals))
+    ca = open_ca(home, settings)
+    made = tuple(identity(ca, identities, f"t-{n:04}", f"u-{n:04}") for n in range(terminals))
+    engine = store.open_store(home)
+    enroll(engine, made)
+    engine.dispose()
+    return Agency(home=home, settings=settings, terminals=made)
 
 
 def identity(ca: Ca, folder: Path, device: str, unit: str) -> Identity:
@@ -84,13 +90,11 @@ def identity(ca: Ca, folder: Path, device: str, unit: str) -> Identity:
     return Identity(device=device, unit=unit, key=key, pem=pem)
 
 
-def _enrolled(home: Path, settings: Settings, folder: Path, count: int) -> tuple[Identity, ...]:
-    ca, made, now_ms = open_ca(home, settings), [], int(time.time() * 1000)
-    engine = store.open_store(home)
+def enroll(engine: Engine, terminals: Sequence[Identity]) -> None:
+    """Write `terminals` down as vehicles that were enrolled and have been heard."""
+    now_ms = int(time.time() * 1000)
     with engine.begin() as connection:
-        for number in range(count):
-            one = identity(ca, folder, f"t-{number:04}", f"u-{number:04}")
-            made.append(one)
+        for number, one in enumerate(terminals):
             connection.execute(
                 insert(schema.unit).values(unit=one.unit, call_sign=f"CARE-{number}", agency=NAME, kind="vehicle")
             )
@@ -106,8 +110,6 @@ def _enrolled(home: Path, settings: Settings, folder: Path, count: int) -> tuple
                     added_ms=now_ms,
                 )
             )
-    engine.dispose()
-    return tuple(made)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -48,6 +48,11 @@ class Log:
         self.records: list[bytes] = []
         self.through = 0
         self.sent = 0
+        self.progress_s = 0.0
+
+    def again(self) -> None:
+        """Whatever is owed is to be sent anew."""
+        self.sent, self.progress_s = self.through, time.monotonic()
 
     @property
     def owed(self) -> int:
@@ -84,7 +89,6 @@ class Terminal:
         self._hub_is_here = False
         self._open: dict[int, None] = {}
         self._mid = 0
-        self._progress_s = 0.0
         self._writer: StreamWriter | None = None
         self._tls = ssl.create_default_context(cafile=str(agency.root))
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -144,7 +148,6 @@ class Terminal:
         """One connection to its end; when it was up."""
         self._hub_is_here, self._open = False, {}
         self._session += 1
-        self.ledger.sent, self.trail.sent = self.ledger.through, self.trail.through
         try:
             async with asyncio.timeout(CONNECT_S_MAX):
                 reader, writer = await asyncio.open_connection(
@@ -182,7 +185,8 @@ class Terminal:
                 raise ConnectionError(f"{kind.name} {packets.reason(packet)}")
             writer.write(then)
         self._writer = writer
-        self.is_back, self.times.back, self._progress_s = True, time.monotonic(), time.monotonic()
+        self.is_back, self.times.back = True, time.monotonic()
+        self._again()
         self._publish(Up.PRESENCE, self._birth(), self._next_mid(), is_retained=True)
 
     async def _take(self, packet: packets.Packet) -> None:
@@ -192,6 +196,7 @@ class Terminal:
             if packets.reason(packet):
                 self._refused(f"PUBACK {packets.reason(packet)}")
                 self._hub_is_here = False  # until it says again that it listens
+                self._again()
             self._send_owed()
         elif packet.type == Type.PUBLISH:
             message = packets.published(packet)
@@ -218,7 +223,7 @@ class Terminal:
     def _receipted(self, receipt: Receipt) -> None:
         for log in (self.ledger, self.trail):
             if log.log_id == receipt.log_id and receipt.through > log.through:
-                log.through, self._progress_s = receipt.through, time.monotonic()
+                log.through, log.progress_s = receipt.through, time.monotonic()
                 log.sent = max(log.sent, log.through)
         if not self.owed:
             self.times.drained = time.monotonic()
@@ -231,15 +236,21 @@ class Terminal:
                 self._publish(Up.LOG, log.records[log.sent], mid)
                 log.sent += 1
 
+    def _again(self) -> None:
+        self._open = {}
+        self.ledger.again()
+        self.trail.again()
+
     async def _tick(self, writer: StreamWriter) -> None:
         """The keep-alive, and sending again what nobody has receipted."""
         while True:
             await asyncio.sleep(KEEPALIVE_S / 2 * self._chance.uniform(0.8, 1.0))
             writer.write(packets.PING)
-            if self.is_back and self.owed and time.monotonic() - self._progress_s > RESEND_S:
-                self._progress_s = time.monotonic()
-                self.ledger.sent, self.trail.sent, self._open = self.ledger.through, self.trail.through, {}
-                self._send_owed()
+            for log in (self.ledger, self.trail):
+                if self.is_back and log.owed and time.monotonic() - log.progress_s > RESEND_S:
+                    log.again()
+                    self._open = {}
+            self._send_owed()
 
     def _connect(self) -> bytes:
         will = packets.Will(topic=self._topic(Up.PRESENCE), payload=self._presence(False), delay_s=WILL_DELAY_S)

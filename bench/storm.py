@@ -12,6 +12,7 @@ import os
 import signal
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from random import Random
 
@@ -86,6 +87,9 @@ async def _storm(agency: Agency, pid: int, is_spread: bool, records: int, after_
     await _afterwards(pid, broker, after_s)
     positions.cancel()
     await fleet.stop()
+    counted = Counter(refusals)
+    if counted:
+        click.echo(f"  {', '.join(f'{count} times {why}' for why, count in counted.most_common(5))}")
     for why in fleet.failed():
         click.echo(f"  a client failed: {why}")
 
