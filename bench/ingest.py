@@ -223,9 +223,15 @@ def _hold_session(ground: Ground) -> None:
         ground.start("limit", 0).communicate(timeout=30)
         return
     naive = ground.start("naive", 1)
-    time.sleep(2.0)
+    _await_ready(naive)
     naive.kill()
     naive.wait()
+
+
+def _await_ready(child: subprocess.Popen[str]) -> None:
+    assert child.stdout is not None
+    if child.stdout.readline() != "ready\n":
+        raise RuntimeError("a subscriber did not subscribe")
 
 
 def _drain(ground: Ground, who: str, count: int) -> Result:
@@ -233,7 +239,8 @@ def _drain(ground: Ground, who: str, count: int) -> Result:
     said, _ = child.communicate(timeout=300)
     if child.returncode != 0:
         raise RuntimeError(f"{who} ended with {child.returncode}")
-    messages, seconds, cpu_s = said.split()
+    (figures,) = [line for line in said.splitlines() if line != "ready"]  # it may say so late, when a queue waited
+    messages, seconds, cpu_s = figures.split()
     return Result(messages=int(messages), seconds=float(seconds), cpu_s=float(cpu_s))
 
 
@@ -257,7 +264,7 @@ def _delays(ground: Ground, speaker: Speaker) -> None:
         wanted = messages(int(per_s * seconds))
         times = ground.folder / "times"
         child = ground.start(who, len(wanted), times)
-        time.sleep(2.0)
+        _await_ready(child)
         sent = asyncio.run(_fill(ground, wanted, per_s))
         child.communicate(timeout=120)
         print_ms(name, _took_ms(sent, times))
@@ -281,20 +288,25 @@ def _took_ms(sent: dict[bytes, int], times: Path) -> list[float]:
 def _bytes(ground: Ground) -> None:
     """Grow a hub's database by a drive of each terminal, and an ordinary table by the same positions."""
     click.echo("\nbytes on the hub's disk for each position, indexes, signatures and names included")
-    per_row = _row_bytes(ground.folder / "rows.db", ground.agency.terminals, 100_000)
-    click.echo(f"  {'one SQLite row each, indexed by device and time':48} {per_row:6.1f}")
+    indexed = _row_bytes(ground.folder / "indexed.db", ground.agency.terminals, 100_000, is_indexed=True)
+    per_row = _row_bytes(ground.folder / "rows.db", ground.agency.terminals, 100_000, is_indexed=False)
+    click.echo(f"  {'one SQLite row each, indexed by device and time':48} {indexed:6.1f}")
+    click.echo(f"  {'one SQLite row each, found by reading all':48} {per_row:6.1f}")
     for fixes in (60, 10):
         per = _hub_bytes(ground, fixes, 240_000)
-        click.echo(f"  {f'hub, records of {fixes} fixes':48} {per:6.1f}   1/{per_row / per:.1f} of the row")
+        click.echo(
+            f"  {f'hub, records of {fixes} fixes':48} {per:6.1f}   1/{indexed / per:.1f} and 1/{per_row / per:.1f} of these"
+        )
 
 
-def _row_bytes(path: Path, terminals: Sequence[Identity], count: int) -> float:
+def _row_bytes(path: Path, terminals: Sequence[Identity], count: int, *, is_indexed: bool) -> float:
     with closing(sqlite3.connect(path)) as database:
         database.execute(
             "create table position (id integer primary key, device text not null, at_ms integer not null,"
             " lat real not null, lon real not null, speed_mps real, heading_deg real)"
         )
-        database.execute("create index position_by_device on position (device, at_ms)")
+        if is_indexed:
+            database.execute("create index position_by_device on position (device, at_ms)")
         before = _size(database)
         drive = trails.points(1)
         with database:

@@ -1,6 +1,6 @@
 """The hub's real link and intake as one process without a console, and beside it what a first program would do.
 
-Started by `bench.ingest`, which owns the broker. Prints one line when all `count` messages are acknowledged: messages,
+Started by `bench.ingest`, which owns the broker. Prints "ready" when it is subscribed, and one line when all `count` messages are acknowledged: messages,
 seconds since the first, seconds of CPU in between. With a file for times it writes, for each message, its last eight
 bytes and the nanoseconds of the monotonic clock when it was durable: here also receipted, which comes after.
 """
@@ -126,7 +126,7 @@ def hub(home: Path, count: int, times: Path | None) -> None:
     """As the hub takes them."""
     settings = load(home)
     ca, engine, counted = open_ca(home, settings), store.open_store(home), _Count(count, times)
-    link = Link(_link_settings(home, settings), lambda is_here: _said(ca, is_here), lambda _: None, Random(1))
+    link = Link(_link_settings(home, settings), lambda is_here: _said(ca, is_here), _say_ready, Random(1))
     parts = IntakeParts(
         engine=engine,
         link=_Watched(link, counted),
@@ -182,6 +182,7 @@ def naive(home: Path, count: int, times: Path | None) -> None:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho types only part of itself
     properties.SessionExpiryInterval = 3600
     properties.ReceiveMaximum = 500
+    client.on_subscribe = lambda *_: _say_ready(True)
     client.connect(link.host, link.port, clean_start=False, properties=properties)
     client.loop_start()
     client.subscribe(EVERY_UP, qos=1)
@@ -201,6 +202,11 @@ def _link_settings(home: Path, settings: Settings) -> LinkSettings:
         certificate=tls / f"{Service.INGEST}.crt",
         key=tls / f"{Service.INGEST}.key",
     )
+
+
+def _say_ready(is_up: bool) -> None:
+    if is_up:
+        click.echo("ready")
 
 
 def _said(ca: Ca, is_here: bool) -> bytes:

@@ -1,7 +1,7 @@
 /* The limit that the hub's ingest is measured against: MQTT 5 over mutual TLS into SQLite, and nothing else.
  *
  * Takes what came until nothing more waits, commits with synchronous=FULL, then acknowledges all of it in one write. No
- * signature is verified, nothing is judged, folded or receipted. Built by `make bench-ingest`; prints one line:
+ * signature is verified, nothing is judged, folded or receipted. Built by `make bench-ingest`; prints "ready", and then
  * messages, seconds from the first message to the last commit, seconds of CPU in between. With a fourth file it writes
  * there, for each message, its last eight bytes and the nanoseconds of CLOCK_MONOTONIC after its commit.
  *
@@ -107,7 +107,11 @@ int main(int argc, char **argv) {
             while (open < OPEN_MAX_ && (length = packet(buffer + used, have - used, &body)) > 0) {
                 const uint8_t *start = buffer + used, *end = start + length, *at = start + body;
                 used += length;
-                if (start[0] >> 4 == 9 && count == 0) exit(0);
+                if (start[0] >> 4 == 9) {
+                    puts("ready");
+                    fflush(stdout);
+                    if (count == 0) return 0; /* only the session is wanted */
+                }
                 if (start[0] >> 4 != 3) continue;
                 if (!began) began = now_ns(), cpu_began = cpu_s();
                 if (!open) run(db, "begin immediate");
