@@ -405,7 +405,7 @@ def _fold_note(connection: Connection, held: Held) -> Change:
 
 
 def _fold_trail(_connection: Connection, held: Held) -> Change:
-    trail.unpack(held.record.body)  # kept packed as it came
+    trail.check(held.record.body)  # kept packed as it came
     return NOTHING
 
 

@@ -135,8 +135,8 @@ def _keep_trail(batch: Batch, record: Record, arrival: Arrival, row: RecordRow) 
     """Trails are most of what comes. Folding one changes nothing, so it needs neither an id nor a way back."""
     batch.keep_soon(row)
     try:
-        trail.unpack(record.body)
-    except (Malformed, OverflowError):
+        trail.check(record.body)
+    except Malformed:
         batch.quarantine(record.device, arrival, Why.UNREADABLE)
 
 
