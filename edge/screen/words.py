@@ -109,16 +109,32 @@ def link(state: LinkState, now_ms: int) -> Words:
     """Whether the hub hears us, and what it does not have yet."""
     owed = _owed(state, now_ms)
     if state.link != "up":
-        return Words(shape="link-down", head="No link", detail=owed or "all received", mood="bad")
+        return Words(shape="link-down", head="No link", detail=owed, mood="bad")
     if not state.hub:
-        return Words(shape="link-down", head="Hub away", detail=owed or "all received", mood="bad")
+        return Words(shape="link-down", head="Hub away", detail=owed, mood="bad")
     if not state.unsent:
-        return Words(shape="link-up", head="Link up", detail="all received", mood="good")
+        return Words(shape="link-up", head="Link up", detail=owed, mood="good")
+    if not state.is_sending:
+        return Words(shape="link-down", head="Not received", detail=owed, mood="bad")
     if state.oldest_ms is None or now_ms - state.oldest_ms < SENDING_MS_MAX:
         return Words(shape="link-up", head="Link up", detail=f"sending {state.unsent}", mood="good")
     return Words(
         shape="link-wait", head=f"{state.unsent} unsent", detail=f"oldest {age(now_ms - state.oldest_ms)}", mood="wait"
     )
+
+
+def trouble(state: LinkState) -> Words | None:
+    """What somebody has to do something about before the hub can receive what is recorded here; mostly None."""
+    if state.is_twin:
+        return Words(
+            shape="link-down",
+            head="Another board uses this terminal's identity",
+            detail="what you record is kept here; use the radio, tell the fleet tech",
+            mood="bad",
+        )
+    if state.link == "up" and not state.is_sending and state.why is not None:
+        return Words(shape="link-down", head="Nothing is received", detail=state.why, mood="bad")
+    return None
 
 
 def gps(state: GpsState) -> Words | None:
@@ -187,7 +203,8 @@ def verb(status: Status, label: str) -> str:
 
 def _owed(state: LinkState, now_ms: int) -> str:
     if not state.unsent:
-        return ""
+        through_ms = state.received_through_ms
+        return "all received" if through_ms is None else f"all received through {clock_s(through_ms)}"
     if state.oldest_ms is None:
         return f"{state.unsent} unsent"
     return f"{state.unsent} unsent, oldest {age(now_ms - state.oldest_ms)}"
