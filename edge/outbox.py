@@ -126,12 +126,15 @@ def log_range(db: Database, name: str) -> LogRange:
 
 
 def is_anothers(db: Database, receipt: Receipt) -> bool:
-    """Whether `receipt`, verified and of this log, is for records that another board said under this identity."""
-    if not receipt.tip:
+    """Whether `receipt`, verified, is for records of this log that another board said under this identity: it names
+    other bytes than ours, or a number that we have not given yet."""
+    log_id, upcoming, _, _ = _log(db)
+    if not receipt.tip or receipt.log_id != log_id:
         return False
+    if receipt.through >= upcoming:
+        return True
     row: tuple[str, bytes] | None = db.execute(
-        "select kind, data from record where seq = ? and (select log_id from log) = ?",
-        [receipt.through, receipt.log_id],
+        "select kind, data from record where seq = ?", [receipt.through]
     ).fetchone()
     return row is not None and row[0] not in STOOD_IN and tip(row[1]) != receipt.tip
 

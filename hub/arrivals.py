@@ -25,6 +25,8 @@ class Why(StrEnum):
     NOT_THE_CREWS = "not the crew's to say"
     NEVER_SENT = "a version that was never sent"
     NOTE = "note not sealed as required"
+    DAMAGED = "changed by its board's disk or memory"
+    STEPPED_ASIDE = "not taken by the broker"
 
 
 class Dropped(StrEnum):
@@ -34,6 +36,7 @@ class Dropped(StrEnum):
     REPEATED = "repeated or late"
     OTHER_WILL = "will of another connection"
     QUARANTINE_FULL = "quarantine full"
+    STRANGER = "of a second board with the same identity"
 
 
 class Refusal(Exception):

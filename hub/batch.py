@@ -27,6 +27,7 @@ _INSERT_RECORD_TO_FOLD = insert(schema.record).returning(schema.record.c.id)
 _SIGNERS = select(schema.signer.c.id, schema.signer.c.digest).where(
     schema.signer.c.digest.in_(bindparam("digests", expanding=True))
 )
+_STRANGERS = select(schema.twin.c.device, schema.twin.c.boot).where(schema.twin.c.is_stranger.is_(True))
 _QUARANTINED = (
     select(func.count()).select_from(schema.quarantine).where(schema.quarantine.c.device == bindparam("of_device"))
 )
@@ -57,6 +58,9 @@ class Batch:
         self.is_shelf = False
         self.wanted: list[Wanted] = []
         self.refused = 0
+        self.strangers = {(row.device, bytes(row.boot)) for row in connection.execute(_STRANGERS)}  # mostly nobody
+        self.is_troubled = False
+        self.affected: set[str] = set()  # devices whose desired state has changed for another reason than their unit
         self._digests = {device: _digest(named[device]) for device in named}
         self._signers: dict[bytes, int] = {}
         self._waiting: list[RecordRow] = []

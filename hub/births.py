@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from hub import audit, schema, store
+from hub import audit, clones, schema, store
 from hub.arrivals import Dropped, Refusal, Why
 from hub.batch import Batch
 from hub.opening import Device
@@ -26,6 +26,9 @@ def take_live(batch: Batch, device: Device, said: Live) -> None:
     """A terminal says where it is."""
     if max(said.mono_ms, said.age_ms) > INTEGER_MAX:
         raise Refusal(Why.MALFORMED)
+    if (device.device, said.boot) in batch.strangers:
+        batch.marks.drop(Dropped.STRANGER)
+        return
     boot, mono_ms = _newest(batch, device)
     if said.boot != boot:
         if boot is not None and _is_known(batch.connection, device.device, said.boot):
@@ -61,11 +64,14 @@ def take_presence(batch: Batch, device: Device, said: Presence) -> None:
             return
         batch.lost(device.device)
         return
+    if clones.is_stranger(batch, device, said):
+        return  # the receipts of its logs say by which bytes we hold them
     if current is None or said.boot != current.boot:
-        if _is_known(batch.connection, device.device, said.boot):
+        if current is None or not _is_known(batch.connection, device.device, said.boot):
+            _begin(batch, device.device, said.boot)
+        elif not clones.takes_turns(batch, device, said, current):
             batch.marks.drop(Dropped.EARLIER_BOOT)
             return
-        _begin(batch, device.device, said.boot)
     elif said.mono_ms < current.mono_ms:  # not by session: a terminal that lost its ledger counts anew
         batch.marks.drop(Dropped.REPEATED)
         return

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, Row, insert, select, update
 
-from hub import emergencies, projections, roster, schema, shelf, store
+from hub import emergencies, orders, projections, roster, schema, shelf, store
 from wire.codec import encode
 from wire.incident import TYPES
 from wire.state import Assignment, Assignments, OtherUnit, Roster, TerminalSettings, Version
@@ -65,6 +65,9 @@ def compute(connection: Connection, device: str, vouched: Vouched) -> list[tuple
             encode(TerminalSettings(note_keys=vouched.note_keys, key_statement=vouched.key_statement)),
         ),
     ]
+    told = orders.section(connection, row.device)
+    if told is not None:
+        sections.append((Section.ORDERS, encode(told)))
     if row.kind == "desk":
         sections.append((Section.SHELF, encode(shelf.entries(connection))))
     return sections
