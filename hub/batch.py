@@ -15,6 +15,7 @@ from hub.arrivals import Arrival, Dropped, Marks, Wanted, Why
 from hub.logs import Logs
 from hub.opening import Device
 from hub.position import Position
+from hub.presence import Owes
 from wire.keys import NoteKeyList
 
 EVIDENCE_BYTES_MAX = 4096  # enough to see what it was; a conflicting record is kept whole, it may be the only copy
@@ -60,6 +61,7 @@ class Batch:
         self.refused = 0
         self.strangers = {(row.device, bytes(row.boot)) for row in connection.execute(_STRANGERS)}  # mostly nobody
         self.is_troubled = False
+        self.owes: dict[str, Owes] = {}
         self.affected: set[str] = set()  # devices whose desired state has changed for another reason than their unit
         self._digests = {device: _digest(named[device]) for device in named}
         self._signers: dict[bytes, int] = {}

@@ -13,8 +13,10 @@ from hub.arrivals import Dropped, Refusal, Why
 from hub.batch import Batch
 from hub.opening import Device
 from hub.position import Position
+from hub.presence import Owes
 from wire.live import Live, LogRange, Presence
 
+LEDGER = "ledger"  # what a terminal calls the log that is never thinned
 INTEGER_MAX = 2**53  # SQLite ends at 2**63 and browsers at 2**53; no clock or counter of ours comes near
 
 _boot = schema.boot
@@ -40,6 +42,12 @@ def take_live(batch: Batch, device: Device, said: Live) -> None:
         return
     batch.marks.newest[device.device] = (said.boot, said.mono_ms)
     batch.heard(device.device)
+    if said.owed is not None:
+        batch.owes[device.device] = Owes(
+            device=device.device,
+            records=min(said.owed, INTEGER_MAX),
+            oldest_ms=None if said.owed_ms is None else min(said.owed_ms, INTEGER_MAX),
+        )
     batch.positions[device.unit] = Position(
         unit=device.unit,
         device=device.device,
@@ -97,6 +105,9 @@ def _born(batch: Batch, device: Device, said: Presence) -> None:
         _activate(batch, device.device)
     for log in said.logs:
         _hear_of_log(batch, device.device, log)
+        if log.name == LEDGER:
+            owed = max(0, log.next - 1 - batch.logs.through(device.device, log.log_id))
+            batch.owes[device.device] = Owes(device=device.device, records=owed, oldest_ms=None)
 
 
 def _activate(batch: Batch, device: str) -> None:

@@ -32,6 +32,8 @@ from wire.live import Presence
 from wire.records import Kind, Record
 from wire.signature import payload_of
 
+LEFT = "left"  # decided: what strangers recorded stays apart
+
 STRAYS_MAX = 20_000  # per device: a terminal holds 72 hours, which are fewer; beyond, the oldest are the evidence
 
 CONTRADICTS = "its log has other bytes under numbers that are held"

@@ -118,5 +118,6 @@ def _ended(batch: Batch) -> Taken:
             sorted({*affected(connection, batch.units, batch.now_ms, is_shelf=batch.is_shelf), *batch.affected})
         ),
         wanted=tuple(batch.wanted),
+        owes=tuple(batch.owes.values()),
         refused=batch.refused,
     )
