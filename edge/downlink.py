@@ -146,6 +146,8 @@ class Downlink:
 
     def _presence(self, payload: bytes) -> None:
         presence = open_hub_presence(payload, self._identity.snapshot_public)
+        if not self._ledger.do(lambda db: held.epoch_stands(db, presence.epoch)):
+            raise Malformed("the presence of an earlier life of the hub")
         self._has_asked = False
         self._clock.not_earlier(presence.wall_ms - MARGIN_MS)  # kept by the broker for days perhaps, and still past
         self._spread(presence.spread_s)

@@ -111,7 +111,9 @@ def link(state: LinkState, now_ms: int) -> Words:
         away = "No link" if state.link != "up" else "Hub away"
         if not state.unsent:
             return Words(shape="link-down", head=away, detail="all received", mood="bad")
-        return Words(shape="link-down", head=f"{away}, {state.unsent} unsent", detail=_oldest(state, now_ms), mood="bad")
+        return Words(
+            shape="link-down", head=f"{away}, {state.unsent} unsent", detail=_oldest(state, now_ms), mood="bad"
+        )
     if not state.unsent:
         through_ms = state.received_through_ms
         through = "" if through_ms is None else f"through {clock_s(through_ms)}"

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,8 +40,13 @@ def second_board(site: Site) -> tuple[Child, Path, int]:
     (ours / "terminal.toml").write_text(f'[screen]\nhost = "127.0.0.1"\nport = {port}\n')
     boot = site.home / "boot_id"
     boot.write_text(f"{uuid4()}\n")
-    run = f"mount --bind {boot} /proc/sys/kernel/random/boot_id && exec tandem-edge run --home {ours}"
-    return Child("copied", ["unshare", "-m", "sh", "-c", run], site.home / "logs" / "copied.log"), ours, port
+    edge = Path(sys.executable).with_name("tandem-edge")
+    run = f"mount --bind {boot} /proc/sys/kernel/random/boot_id && exec {edge} run --home {ours}"
+    return (
+        Child("copied", [str(shutil.which("unshare")), "-m", "sh", "-c", run], site.home / "logs" / "copied.log"),
+        ours,
+        port,
+    )
 
 
 def alarm(site: Site) -> dict[str, object] | None:
@@ -57,7 +63,10 @@ def is_all_there(site: Site, ledger: Path) -> Callable[[], bool]:
     """Whether every record of a board's ledger is at the hub, as one that counts or as one that stands apart."""
 
     def look() -> bool:
-        hub = {data for (data,) in rows(site.home / "hub" / "hub.db", "select data from record union select data from stray")}
+        hub = {
+            data
+            for (data,) in rows(site.home / "hub" / "hub.db", "select data from record union select data from stray")
+        }
         return {data for (data,) in rows(ledger, "select data from record")} <= hub
 
     return look
@@ -95,7 +104,9 @@ def test_a_copied_card_is_noticed_by_all_and_costs_nobody_a_record(
     page = genuine.get("/")
     assert re.search("Another board uses this terminal(&#39;|')s identity", page)
     copied.stop()
-    until("the genuine board's", is_all_there(site, site.home / site.fleet.station(VEHICLE).folder / "ledger.db"), SOON_S)
+    until(
+        "the genuine board's", is_all_there(site, site.home / site.fleet.station(VEHICLE).folder / "ledger.db"), SOON_S
+    )
     until("nothing unsent on it", lambda: genuine.json("/api/v1/state")["link"]["unsent"] == 0, SOON_S)
     child.stop()
     copied.start()
