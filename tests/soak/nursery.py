@@ -15,12 +15,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import NoReturn
 
 from msgspec import Struct
+
+from tests.system.edge_site import run_command
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,8 +38,9 @@ class Start(Struct, frozen=True, kw_only=True):
 class Life:
     """One running terminal, from its start to its end. The pid cannot mean another process while this is open."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, bury: Callable[[], object] = lambda: None) -> None:
         self.pid = pid
+        self._bury = bury
         self._watch: int | None = os.pidfd_open(pid)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
@@ -67,6 +70,22 @@ class Life:
             raise TimeoutError(f"process {self.pid} has not ended within {timeout_s:.0f} s")
         os.close(self._watch)
         self._watch = None
+        self._bury()
+
+
+def executed(home: Path, log: Path, environment: Mapping[str, str] | None = None, tree: Path = ROOT) -> Life:
+    """The same terminal as a process that reads its program first, as after power has come back; `tree`: whose."""
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            run_command(home),
+            cwd=tree,
+            env={**os.environ, "PYTHONPATH": str(tree), **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    return Life(process.pid, process.wait)
 
 
 class Nursery:
