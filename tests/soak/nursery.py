@@ -95,7 +95,7 @@ class Nursery:
         self._process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "--", sys.executable, "-m", "tests.soak.nursery"],
             cwd=tree,
-            env={**os.environ, "PYTHONPATH": str(tree), "PYTHONFAULTHANDLER": "1"},
+            env={**os.environ, "PYTHONPATH": str(tree)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
