@@ -14,18 +14,16 @@ from msgspec import Struct
 from tests.soak import auditor, images
 from tests.soak.auditor import Evidence, Verdict
 from tests.soak.crew import ROUND, Crew, Ended, Refused
-from tests.soak.ground import Ground
+from tests.soak.ground import Ground, life_s
 from tests.soak.nursery import Life
 from tests.soak.report import Outcome, Row
 from tests.soak.saved import SavedFile
 from tests.soak.site import Site, open_site, until
 
 SCREEN_S_MAX = 5.0
-LIFE_S_MAX = 1.5  # of working, mostly
 START_S_MAX = 0.8  # of a life that is not to get further than its start
 STARTING_SHARE = 0.15
 EXECUTED_SHARE = 0.05
-LONG_LIFE_S = 14.0  # long enough for positions to be written
 
 
 class Lived(Struct, kw_only=True):
@@ -75,8 +73,7 @@ def _die_often(site: Site, crew: Crew, life: Lived, kills: int, ground: Ground) 
         if is_up and life.kills:
             (life.executed_s if is_executed else life.recoveries_s).append(time.monotonic() - began_s)
         if is_up:
-            life_s = LONG_LIFE_S if chance.random() < 0.02 else chance.uniform(0, LIFE_S_MAX)
-            killer = threading.Timer(life_s, running.kill)
+            killer = threading.Timer(life_s(chance), running.kill)
             killer.start()
             work_until_the_end(crew)
             killer.join()
@@ -138,7 +135,7 @@ def _live_until_the_cut(
     else:
         for _ in crews:
             up.acquire(timeout=60)
-        time.sleep(chance.uniform(0.05, LIFE_S_MAX))
+        time.sleep(life_s(chance))
     image.cut_power()
     for running in lives:
         running.kill_all()
