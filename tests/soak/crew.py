@@ -34,6 +34,7 @@ class Crew:
 
     def __init__(self, board: Board, saved: SavedFile, chance: Random, disk: Path | None = None) -> None:
         self.board = board
+        self.taken = 0  # presses, notes and drafts that were called saved
         self.drafts_saved = 0
         self.drafts_lost: list[str] = []
         self._saved = saved
@@ -99,10 +100,14 @@ class Crew:
             if self.still_powered():
                 self._texts = [text]
                 self.drafts_saved += 1
+                self.taken += 1
             return
         form = {"text": text, "disposition": "stabilized_in_place", "confirm": "yes"}
         if self._do("note", note, lambda: self._screen.press(f"/note/{note}/finalize", **form)):
             self._note = None
+
+    def page(self, path: str) -> str:
+        return self._screen.page(path)
 
     def state(self) -> dict:  # type: ignore[type-arg]
         return self._screen.state()
@@ -129,6 +134,7 @@ class Crew:
             is_sure = self.still_powered()
         finally:
             self._saved.note(Saved(device=self.board.device, what=what, word=word, is_sure=is_sure))
+            self.taken += is_sure
         return is_sure
 
     def _look_at_draft(self) -> None:

@@ -46,9 +46,16 @@ class Image:
         self._unmount()
         _run("mount", "-o", "loop", str(self._file), str(self.at))
 
-    def remount(self, how: str) -> None:
-        """`ro` or `rw`."""
-        _run("mount", "-o", f"remount,{how}", str(self.at))
+    def abort(self) -> None:
+        """As after an error of the disk: from now on it can be read, and nothing can be written."""
+        wrong = _try("mount", "-o", "remount,abort", str(self.at))
+        try:
+            (self.at / ".probe").touch()
+        except OSError as failed:
+            if failed.errno == errno.EROFS:
+                return
+            raise
+        raise NotRun(f"this kernel does not make a file system fail on demand ({wrong or 'it can be written'})")
 
     def fill(self, leave_bytes: int = 0) -> int:
         """Take all room but `leave_bytes`; how much was taken."""
