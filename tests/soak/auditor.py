@@ -146,7 +146,7 @@ def audit(evidence: Evidence) -> Verdict:
 def unsound(database: Path, scratch: Path) -> str | None:
     """What SQLite's own check says of a copy of `database`; None when it is sound."""
     try:
-        (answer,) = _rows(scratch, database, "pragma integrity_check")[0]
+        (answer,) = rows_of(scratch, database, "pragma integrity_check")[0]
     except sqlite3.Error as wrong:
         return f"{database.parent.name}/{database.name} does not open: {wrong}"
     return None if answer == "ok" else f"{database.parent.name}/{database.name}: {answer}"
@@ -354,7 +354,7 @@ def _ends_agree(evidence: Evidence, hub: _Hub, logs: Sequence[_Log]) -> Iterable
     for board in evidence.boards:
         held_here = {
             str(row[0]): (row[1], row[2])
-            for row in _rows(evidence.scratch, board.home / "ledger.db", "select section, epoch, n from held")
+            for row in rows_of(evidence.scratch, board.home / "ledger.db", "select section, epoch, n from held")
         }
         for (device, section), wanted in hub.desired.items():
             if device == board.device and held_here.get(section) != wanted:
@@ -369,11 +369,11 @@ def _read_board(evidence: Evidence, board: Board) -> Iterator[_Log]:
         path = board.home / f"{name}.db"
         if not path.exists():
             continue
-        found = _rows(evidence.scratch, path, "select log_id, next, through, hub_epoch from log")
+        found = rows_of(evidence.scratch, path, "select log_id, next, through, hub_epoch from log")
         if found:
             log_id, upcoming, through, epoch = found[0]
             rows = {
-                int(seq): bytes(data) for seq, data in _rows(evidence.scratch, path, "select seq, data from record")
+                int(seq): bytes(data) for seq, data in rows_of(evidence.scratch, path, "select seq, data from record")
             }
             yield _Log(
                 device=board.device,
@@ -388,7 +388,7 @@ def _read_board(evidence: Evidence, board: Board) -> Iterator[_Log]:
 
 def _read_hub(evidence: Evidence) -> _Hub:
     def ask(sql: str) -> list[tuple]:  # type: ignore[type-arg]
-        return _rows(evidence.scratch, evidence.hub, sql)
+        return rows_of(evidence.scratch, evidence.hub, sql)
 
     rows: dict[str, list[_Stored]] = {}
     for device, log_id, seq, data in ask("select device, log_id, seq, data from record order by id"):
@@ -407,7 +407,7 @@ def _read_hub(evidence: Evidence) -> _Hub:
     )
 
 
-def _rows(scratch: Path, path: Path, sql: str) -> list[tuple]:  # type: ignore[type-arg]
+def rows_of(scratch: Path, path: Path, sql: str) -> list[tuple]:  # type: ignore[type-arg]
     """The answer of a copy: looking must not change what is looked at."""
     copy = scratch / f"copy-{path.name}"
     for suffix in ("-shm", "-wal", ""):

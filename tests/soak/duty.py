@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from tests.soak import auditor
@@ -115,8 +116,13 @@ def outcome(lives: Sequence[Lived], crews: Sequence[Crew], verdict: Verdict, *, 
         lost=len(verdict.lost) + len(drafts),
         duplicated=len(verdict.duplicated),
         recovery_s_max=longest_s,
-        also=f"{verdict.saved:,} saved and {sum(c.drafts_saved for c in crews):,} drafts, {verdict.records:,} records at "
-        f"the hub, {verdict.fixes:,} fixes; {', '.join(starts)}",
+        also="; ".join(
+            [
+                f"{verdict.saved:,} saved and {sum(c.drafts_saved for c in crews):,} drafts, {verdict.records:,} records "
+                f"at the hub, {verdict.fixes:,} fixes",
+                *starts,
+            ]
+        ),
         findings=(*verdict.findings, *drafts[:5], *findings[:10]),
     )
 
@@ -140,3 +146,8 @@ def all_at_once(workers: Sequence[threading.Thread]) -> None:
         worker.start()
     for worker in workers:
         worker.join()
+
+
+def with_more(result: Outcome, more: str) -> Outcome:
+    """The outcome with another remark."""
+    return msgspec.structs.replace(result, also=f"{result.also}; {more}")

@@ -11,6 +11,7 @@ from random import Random
 from tests.soak import auditor, images
 from tests.soak.crew import Crew
 from tests.soak.duty import (
+    SCREEN_S_MAX,
     Lived,
     all_at_once,
     crews_of,
@@ -49,7 +50,7 @@ def killed(ground: Ground) -> Outcome:
         ]
         all_at_once(workers)
         verdict = heal_and_audit(site, crews, ground)
-    return outcome(lives, crews, verdict)
+    return outcome(lives, crews, verdict, slow=_slow_s(ground))
 
 
 def _die_often(site: Site, crew: Crew, life: Lived, kills: int, ground: Ground) -> None:
@@ -100,7 +101,7 @@ def powerless(ground: Ground) -> Outcome:
                         if wrong := auditor.unsound(board.home / f"{log}.db", ground.scratch):
                             life.findings.append(f"F02: {wrong}")
             verdict = heal_and_audit(site, crews, ground)
-    return outcome([life], crews, verdict)
+    return outcome([life], crews, verdict, slow=_slow_s(ground))
 
 
 def _live_until_the_cut(
@@ -139,6 +140,11 @@ def _live_until_the_cut(
     back = time.monotonic()
     image.power_on()
     return back
+
+
+def _slow_s(ground: Ground) -> float:
+    """Tests beside others say nothing about how soon."""
+    return ground.long(quick_s=120.0, full_s=SCREEN_S_MAX)
 
 
 ROWS = (
