@@ -25,6 +25,7 @@ ROUND = (
     "out_of_service",
 )
 GUARD_FILE = ".alive"
+GONE = {"no_draft", "no_note"}  # the screen's words for a note that it does not have; others are about something else
 NOTE_CHARS = 60  # some drafts, then it is sealed
 _DRAFT = re.compile(r"<textarea[^>]*name=\"text\"[^>]*>\n?(.*?)</textarea>", re.S)
 
@@ -143,6 +144,8 @@ class Crew:
         try:
             page = self._screen.page(f"/note/{self._note}")
         except Refused as refused:
+            if refused.code not in GONE:
+                raise
             self._lost(f"the draft of note {self._note} is gone ({refused.code})")
             return
         found = _DRAFT.search(page)

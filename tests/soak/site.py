@@ -76,6 +76,7 @@ def open_site(folder: Path, homes: Mapping[str, Path]) -> Iterator[Site]:
 
     A home is a folder that exists and is empty, perhaps on a disk that will fail.
     """
+    nursery = Nursery()  # reads its program while the hub is made
     hub = Hub(folder)
     ports = free_ports(len(homes))
     boards = tuple(
@@ -83,7 +84,6 @@ def open_site(folder: Path, homes: Mapping[str, Path]) -> Iterator[Site]:
     )
     _enroll(hub, boards)
     hub.start()
-    nursery = Nursery()
     stop = threading.Event()
     # The link is in the board's home, as on a real one; what it points to is not.
     receivers = [Receiver(number, board.home / "receiver") for number, board in enumerate(boards)]

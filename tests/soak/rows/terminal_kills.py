@@ -33,7 +33,7 @@ EXECUTED_SHARE = 0.05
 
 def killed(ground: Ground) -> Outcome:
     """SIGKILL at any moment, starting up included, while a crew works as fast as it can."""
-    boards, kills = ground.often(quick=2, full=8), ground.often(quick=20, full=1000)
+    boards, kills = ground.often(quick=4, full=8), ground.often(quick=20, full=1000)
     folder = ground.folder("agency")
     homes = {f"care-{n}": ground.folder(f"board-{n}") for n in range(boards)}
     with open_site(folder, homes) as site:
@@ -57,7 +57,7 @@ def _die_often(site: Site, crew: Crew, life: Lived, kills: int, ground: Ground) 
     chance = ground.chance(f"deaths of {crew.board.device}")
     began_s = time.monotonic()
     for number in range(kills):
-        is_executed = chance.random() < EXECUTED_SHARE or number == kills - 1
+        is_executed = number == kills - 1 if number < 10 else chance.random() < EXECUTED_SHARE
         running = site.execute(crew.board) if is_executed else site.start(crew.board)
         if not is_executed and chance.random() < STARTING_SHARE:
             ends_s = time.monotonic() + chance.uniform(0, START_S_MAX)
