@@ -99,6 +99,7 @@ def evidence(site: Site, ground: Ground, *, is_healed: bool) -> Evidence:
 
 
 def outcome(lives: Sequence[Lived], crews: Sequence[Crew], verdict: Verdict, *, slow: float = SCREEN_S_MAX) -> Outcome:
+    releases = sum(crew.releases for crew in crews)
     drafts = [lost for crew in crews for lost in crew.drafts_lost]
     forked_s = sorted(s for life in lives for s in life.recoveries_s)
     executed_s = sorted(s for life in lives for s in life.executed_s)
@@ -121,6 +122,7 @@ def outcome(lives: Sequence[Lived], crews: Sequence[Crew], verdict: Verdict, *, 
                 f"{verdict.saved:,} saved and {sum(c.drafts_saved for c in crews):,} drafts, {verdict.records:,} records "
                 f"at the hub, {verdict.fixes:,} fixes",
                 *starts,
+                *([f"{releases} PINs released after five ends in the middle of a try"] if releases else ()),
             ]
         ),
         findings=(*verdict.findings, *drafts[:5], *findings[:10]),
