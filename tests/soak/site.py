@@ -22,7 +22,7 @@ from bench.receiver import Receiver
 from edge import vault
 from hub import roster, schema, store
 from tests.ports import free_ports
-from tests.soak.nursery import Life, Nursery, executed
+from tests.soak.nursery import ROOT, Life, Nursery
 from tests.system.test_hub_ingest import Hub
 from wire.codec import decode, encode
 from wire.enrollment import ENROLLED_FILE, IDENTITY_FOLDER, BrokerAddress, Enrolled
@@ -61,9 +61,9 @@ class Site(Struct, frozen=True, kw_only=True):
         """A terminal, forked from one that has read its program already."""
         return self.nursery.start(board.home, board.log)
 
-    def execute(self, board: Board, environment: Mapping[str, str] | None = None) -> Life:
-        """The same, reading its program first: what a start costs when the power comes back."""
-        return executed(board.home, board.log, environment)
+    def execute(self, board: Board, environment: Mapping[str, str] | None = None, tree: Path = ROOT) -> Life:
+        """The same, reading its program first, from `tree`: what a start costs when the power comes back."""
+        return self.nursery.execute(board.home, board.log, environment, tree)
 
     @property
     def database(self) -> Path:

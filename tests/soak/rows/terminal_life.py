@@ -22,7 +22,7 @@ from tests.soak.duty import Lived, crews_of, heal_and_audit, introduce, last_wor
 from tests.soak.ground import Ground, is_root
 from tests.soak.images import open_image
 from tests.soak.machine import ROOT
-from tests.soak.nursery import Life, executed
+from tests.soak.nursery import Life
 from tests.soak.report import NotRun, Outcome, Row
 from tests.soak.site import Site, open_site, resident_mb, until
 
@@ -286,7 +286,7 @@ def rolled_back(ground: Ground) -> Outcome:
         with open_site(ground.folder("agency"), {"care-0": home}) as site:
             (crew,) = crews_of(site, ground, image.at)
             scene = Scene(ground=ground, site=site, crew=crew, life=life)
-            running = _started(scene, executed(home, crew.board.log, tree=old))
+            running = _started(scene, site.execute(crew.board, tree=old))
             until("the terminal to hear of its unit", crew.knows_its_unit)
             crew.begin()
             _work(crew, WORK_S)
@@ -326,7 +326,7 @@ def rolled_back(ground: Ground) -> Outcome:
 def _go_back(scene: Scene, old: Path) -> str:
     """What the release before makes of a store that the new one has written: it works with it, or it refuses in words."""
     crew = scene.crew
-    running = executed(crew.board.home, crew.board.log, tree=old)
+    running = scene.site.execute(crew.board, tree=old)
     if crew.wait_for_screen(running.is_running):
         crew.begin()
         _work(crew, WORK_S)
