@@ -58,7 +58,7 @@ def introduce(site: Site, crews: Sequence[Crew]) -> None:
         life.kill_all()
 
 
-def heal_and_audit(site: Site, crews: Sequence[Crew], ground: Ground) -> Verdict:
+def heal_and_audit(site: Site, crews: Sequence[Crew], ground: Ground, *, had_room: bool = True) -> Verdict:
     """Start everybody once more, wait until nothing is owed, end all, and look."""
     lives = [site.start(crew.board) for crew in crews]
     for crew, life in zip(crews, lives, strict=True):
@@ -69,7 +69,7 @@ def heal_and_audit(site: Site, crews: Sequence[Crew], ground: Ground) -> Verdict
     for life in lives:
         life.kill_all()  # an orderly end would write one more piece of trail, which nobody would take any more
     site.hub.stop()
-    return auditor.audit(evidence(site, ground, is_healed=True))
+    return auditor.audit(evidence(site, ground, is_healed=True, had_room=had_room))
 
 
 def _agree(site: Site, crews: Sequence[Crew]) -> bool:
@@ -85,7 +85,7 @@ def stop(lives: Sequence[Life]) -> None:
         life.wait()
 
 
-def evidence(site: Site, ground: Ground, *, is_healed: bool) -> Evidence:
+def evidence(site: Site, ground: Ground, *, is_healed: bool, had_room: bool = True) -> Evidence:
     scratch = ground.scratch / "copies"
     scratch.mkdir(exist_ok=True)
     return Evidence(
@@ -94,6 +94,7 @@ def evidence(site: Site, ground: Ground, *, is_healed: bool) -> Evidence:
         saved=SavedFile(ground.scratch / "saved").read(),
         words=ROUND,
         is_healed=is_healed,
+        had_room=had_room,
         scratch=scratch,
     )
 

@@ -76,7 +76,7 @@ def full(ground: Ground) -> Outcome:
             running.kill(signal.SIGTERM)
             running.wait()
             life.kills += 1
-        verdict = heal_and_audit(scene.site, [crew], ground)
+        verdict = heal_and_audit(scene.site, [crew], ground, had_room=False)
     result = outcome([life], [crew], verdict)
     return with_more(result, f"on the full disk {taken:,} were saved and {refused:,} refused")
 
