@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import secrets
+import signal
 import string
 import sys
 import tempfile
@@ -50,6 +51,7 @@ def cli(
             out.parent.mkdir(parents=True, exist_ok=True)
             out.write_text("\n".join(said) + "\n")
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that mounts, rules and processes are taken back
     scale: Scale = "quick" if quick else "full"
     is_clean = run(chosen, scale, secrets.randbelow(1_000_000) if seed is None else seed, say, scratch)
     sys.exit(0 if is_clean else 1)

@@ -43,7 +43,8 @@ class Board(Struct, frozen=True, kw_only=True):
 
 class Evidence(Struct, frozen=True, kw_only=True):
     """`words`: the statuses in the order in which every crew presses them, round and round; `is_healed`: every fault is
-    over and nothing should be owed any more; `scratch`: a folder for copies."""
+    over and nothing should be owed any more; `had_room`: no disk was nearly full, so no copy had to give way before its
+    72 hours; `scratch`: a folder for copies."""
 
     hub: Path
     boards: Sequence[Board]
@@ -51,6 +52,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     words: Sequence[str]
     is_healed: bool
     scratch: Path
+    had_room: bool = True
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -89,6 +91,7 @@ class _Log(Struct, frozen=True, kw_only=True):
     through: int
     epoch: int
     rows: Mapping[int, bytes]
+    gave_way: int  # copies up to this number, which the hub has, because the disk was nearly full; 0: none
 
 
 class _Hub(Struct, frozen=True, kw_only=True):
@@ -127,7 +130,7 @@ def audit(evidence: Evidence) -> Verdict:
         *_rows_twice(hub),
         *_order(hub),
         *_bytes(evidence, hub, logs),
-        *_kept(hub, logs),
+        *_kept(hub, logs, evidence.had_room),
         *twice,
         *_bounds(evidence),
         *(_ends_agree(evidence, hub, logs) if evidence.is_healed else ()),
@@ -146,7 +149,7 @@ def audit(evidence: Evidence) -> Verdict:
 def unsound(database: Path, scratch: Path) -> str | None:
     """What SQLite's own check says of a copy of `database`; None when it is sound."""
     try:
-        (answer,) = _rows(scratch, database, "pragma integrity_check")[0]
+        (answer,) = rows_of(scratch, database, "pragma integrity_check")[0]
     except sqlite3.Error as wrong:
         return f"{database.parent.name}/{database.name} does not open: {wrong}"
     return None if answer == "ok" else f"{database.parent.name}/{database.name}: {answer}"
@@ -297,11 +300,15 @@ def _is_genuine(key: ec.EllipticCurvePublicKey, name: Key, data: bytes) -> bool:
 # --- e, f, g, h -------------------------------------------------------------------------------------------------------
 
 
-def _kept(hub: _Hub, logs: Sequence[_Log]) -> Iterable[str]:
-    """No run lasts 72 hours: whatever a terminal ever numbered it still has, and it believes no more than the hub said."""
+def _kept(hub: _Hub, logs: Sequence[_Log], had_room: bool) -> Iterable[str]:
+    """No run lasts 72 hours: whatever a terminal ever numbered it still has, and it believes no more than the hub said.
+
+    On a disk that was nearly full it may have given up what the hub holds, through a number that it has written down.
+    """
     for log in logs:
         name = f"{log.device} {log.name}"
-        if missing := [seq for seq in range(1, log.upcoming) if seq not in log.rows]:
+        first = 1 if had_room else 1 + min(log.gave_way, log.through)
+        if missing := [seq for seq in range(first, log.upcoming) if seq not in log.rows]:
             yield f"e: {name} has let go of {len(missing)} records within 72 hours: {missing[:5]}"
         if beyond := [seq for seq in log.rows if not 1 <= seq < log.upcoming]:
             yield f"d: {name} counts to {log.upcoming - 1} and holds {beyond[:5]}"
@@ -320,7 +327,8 @@ def _trail(said: Mapping[str, Sequence[_Said]]) -> tuple[int, int, list[str]]:
             if record.kind != "trail":
                 continue
             columns = msgspec.msgpack.decode(record.body)
-            moments = {(record.boot, at) for at in accumulate(columns[1])}
+            steps = accumulate(columns[1]) if columns[0] >= 2 else columns[1]  # version 2: differences of differences
+            moments = {(record.boot, at) for at in accumulate(steps)}
             if again := seen & moments:
                 twice.append(f"b: {device} tells {len(again)} fixes twice, again in record {record.key[2]}")
             seen |= moments
@@ -354,7 +362,7 @@ def _ends_agree(evidence: Evidence, hub: _Hub, logs: Sequence[_Log]) -> Iterable
     for board in evidence.boards:
         held_here = {
             str(row[0]): (row[1], row[2])
-            for row in _rows(evidence.scratch, board.home / "ledger.db", "select section, epoch, n from held")
+            for row in rows_of(evidence.scratch, board.home / "ledger.db", "select section, epoch, n from held")
         }
         for (device, section), wanted in hub.desired.items():
             if device == board.device and held_here.get(section) != wanted:
@@ -369,11 +377,11 @@ def _read_board(evidence: Evidence, board: Board) -> Iterator[_Log]:
         path = board.home / f"{name}.db"
         if not path.exists():
             continue
-        found = _rows(evidence.scratch, path, "select log_id, next, through, hub_epoch from log")
+        found = rows_of(evidence.scratch, path, "select log_id, next, through, hub_epoch from log")
         if found:
             log_id, upcoming, through, epoch = found[0]
             rows = {
-                int(seq): bytes(data) for seq, data in _rows(evidence.scratch, path, "select seq, data from record")
+                int(seq): bytes(data) for seq, data in rows_of(evidence.scratch, path, "select seq, data from record")
             }
             yield _Log(
                 device=board.device,
@@ -383,12 +391,22 @@ def _read_board(evidence: Evidence, board: Board) -> Iterator[_Log]:
                 through=through,
                 epoch=epoch,
                 rows=rows,
+                gave_way=_gave_way(evidence, path, name),
             )
+
+
+def _gave_way(evidence: Evidence, path: Path, name: str) -> int:
+    sql = "select let_go from log" if name == "trail" else "select value from fact where name = 'copies_let_go'"
+    try:
+        found = rows_of(evidence.scratch, path, sql)
+    except sqlite3.OperationalError:  # a release that never gives way has no place to say so
+        return 0
+    return int(found[0][0] or 0) if found else 0
 
 
 def _read_hub(evidence: Evidence) -> _Hub:
     def ask(sql: str) -> list[tuple]:  # type: ignore[type-arg]
-        return _rows(evidence.scratch, evidence.hub, sql)
+        return rows_of(evidence.scratch, evidence.hub, sql)
 
     rows: dict[str, list[_Stored]] = {}
     for device, log_id, seq, data in ask("select device, log_id, seq, data from record order by id"):
@@ -407,7 +425,7 @@ def _read_hub(evidence: Evidence) -> _Hub:
     )
 
 
-def _rows(scratch: Path, path: Path, sql: str) -> list[tuple]:  # type: ignore[type-arg]
+def rows_of(scratch: Path, path: Path, sql: str) -> list[tuple]:  # type: ignore[type-arg]
     """The answer of a copy: looking must not change what is looked at."""
     copy = scratch / f"copy-{path.name}"
     for suffix in ("-shm", "-wal", ""):

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from tests.soak import auditor
@@ -57,7 +58,7 @@ def introduce(site: Site, crews: Sequence[Crew]) -> None:
         life.kill_all()
 
 
-def heal_and_audit(site: Site, crews: Sequence[Crew], ground: Ground) -> Verdict:
+def heal_and_audit(site: Site, crews: Sequence[Crew], ground: Ground, *, had_room: bool = True) -> Verdict:
     """Start everybody once more, wait until nothing is owed, end all, and look."""
     lives = [site.start(crew.board) for crew in crews]
     for crew, life in zip(crews, lives, strict=True):
@@ -68,7 +69,7 @@ def heal_and_audit(site: Site, crews: Sequence[Crew], ground: Ground) -> Verdict
     for life in lives:
         life.kill_all()  # an orderly end would write one more piece of trail, which nobody would take any more
     site.hub.stop()
-    return auditor.audit(evidence(site, ground, is_healed=True))
+    return auditor.audit(evidence(site, ground, is_healed=True, had_room=had_room))
 
 
 def _agree(site: Site, crews: Sequence[Crew]) -> bool:
@@ -84,7 +85,7 @@ def stop(lives: Sequence[Life]) -> None:
         life.wait()
 
 
-def evidence(site: Site, ground: Ground, *, is_healed: bool) -> Evidence:
+def evidence(site: Site, ground: Ground, *, is_healed: bool, had_room: bool = True) -> Evidence:
     scratch = ground.scratch / "copies"
     scratch.mkdir(exist_ok=True)
     return Evidence(
@@ -93,11 +94,13 @@ def evidence(site: Site, ground: Ground, *, is_healed: bool) -> Evidence:
         saved=SavedFile(ground.scratch / "saved").read(),
         words=ROUND,
         is_healed=is_healed,
+        had_room=had_room,
         scratch=scratch,
     )
 
 
 def outcome(lives: Sequence[Lived], crews: Sequence[Crew], verdict: Verdict, *, slow: float = SCREEN_S_MAX) -> Outcome:
+    releases = sum(crew.releases for crew in crews)
     drafts = [lost for crew in crews for lost in crew.drafts_lost]
     forked_s = sorted(s for life in lives for s in life.recoveries_s)
     executed_s = sorted(s for life in lives for s in life.executed_s)
@@ -115,8 +118,14 @@ def outcome(lives: Sequence[Lived], crews: Sequence[Crew], verdict: Verdict, *, 
         lost=len(verdict.lost) + len(drafts),
         duplicated=len(verdict.duplicated),
         recovery_s_max=longest_s,
-        also=f"{verdict.saved:,} saved and {sum(c.drafts_saved for c in crews):,} drafts, {verdict.records:,} records at "
-        f"the hub, {verdict.fixes:,} fixes; {', '.join(starts)}",
+        also="; ".join(
+            [
+                f"{verdict.saved:,} saved and {sum(c.drafts_saved for c in crews):,} drafts, {verdict.records:,} records "
+                f"at the hub, {verdict.fixes:,} fixes",
+                *starts,
+                *([f"{releases} PINs released after five ends in the middle of a try"] if releases else ()),
+            ]
+        ),
         findings=(*verdict.findings, *drafts[:5], *findings[:10]),
     )
 
@@ -140,3 +149,8 @@ def all_at_once(workers: Sequence[threading.Thread]) -> None:
         worker.start()
     for worker in workers:
         worker.join()
+
+
+def with_more(result: Outcome, more: str) -> Outcome:
+    """The outcome with another remark."""
+    return msgspec.structs.replace(result, also=f"{result.also}; {more}")

@@ -23,6 +23,7 @@ from tests.soak.report import NotRun
 _SHUTDOWN, _NO_LOG_FLUSH = 0x8004587D, 2  # EXT4_IOC_SHUTDOWN = _IOR('X', 125, __u32)
 GUARD_FILE = ".alive"
 UNMOUNT_S_MAX = 20.0  # a process that was killed lets go of its files a little later
+HELD_S_MAX = 1.0  # between the last use of a file system and its end
 _ENVIRONMENT = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
 
 
@@ -43,7 +44,14 @@ class Image:
 
     def power_on(self) -> None:
         """Mount it again as a machine does that starts: the journal is replayed, nobody helps."""
+        device = self._device()
         self._unmount()
+        if _is_held(device):
+            # Somebody who has copied our mounts into a namespace of their own keeps the dead file system alive, and
+            # would be given to us again: its image is taken to another machine, so to speak.
+            copy = self._file.with_name(f"{self._file.name}-")
+            _run("cp", "--sparse=always", str(self._file), str(copy))
+            self._file = copy
         _run("mount", "-o", "loop", str(self._file), str(self.at))
 
     def abort(self) -> None:
@@ -80,6 +88,11 @@ class Image:
     def free_bytes(self) -> int:
         found = os.statvfs(self.at)
         return found.f_bavail * found.f_frsize
+
+    def _device(self) -> str:
+        """The loop device that is mounted, as "loop3"."""
+        mounts = (line.split() for line in Path("/proc/mounts").read_text().splitlines())
+        return next((Path(words[0]).name for words in mounts if words[1] == str(self.at)), "")
 
     def _unmount(self) -> None:
         """A path cannot be asked whether it is a mount after its power was cut; `umount` is, until it has done it."""
@@ -119,6 +132,17 @@ def open_image(ground: Ground, name: str, size_mb: int) -> Iterator[Image]:
         yield image
     finally:
         image.close()
+
+
+def _is_held(device: str) -> bool:
+    """Whether the file system of a device lives on, a moment after it was unmounted."""
+    alive = Path("/proc/fs/ext4") / device
+    deadline_s = time.monotonic() + HELD_S_MAX
+    while device and alive.exists():
+        if time.monotonic() > deadline_s:
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def _run(*command: str) -> None:

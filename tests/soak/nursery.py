@@ -7,6 +7,7 @@ starts can be ended with it. The law: the nursery never has a second thread, and
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import os
@@ -25,6 +26,7 @@ from msgspec import Struct
 from tests.system.edge_site import run_command
 
 ROOT = Path(__file__).parents[2]
+_PR_SET_PDEATHSIG = 1
 
 
 class Start(Struct, frozen=True, kw_only=True):
@@ -53,6 +55,8 @@ class Life:
 
     def kill_all(self) -> None:
         """End it and whatever it has started, at once, and wait for that."""
+        if self._watch is None:
+            return  # its number may be somebody else's by now
         try:
             os.killpg(self.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -73,21 +77,6 @@ class Life:
         self._bury()
 
 
-def executed(home: Path, log: Path, environment: Mapping[str, str] | None = None, tree: Path = ROOT) -> Life:
-    """The same terminal as a process that reads its program first, as after power has come back; `tree`: whose."""
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            run_command(home),
-            cwd=tree,
-            env={**os.environ, "PYTHONPATH": str(tree), **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
-    return Life(process.pid, process.wait)
-
-
 class Nursery:
     """The preloaded process, and how to ask it for a child. Any thread may ask."""
 
@@ -103,6 +92,7 @@ class Nursery:
         )
         self._asking = Lock()
         self._children: list[int] = []
+        self._executed: list[Life] = []
 
     def start(self, home: Path, log: Path) -> Life:
         """`tandem-edge run --home` of `home`; its output is added to `log`."""
@@ -119,8 +109,27 @@ class Nursery:
             self._children = [pid for pid in self._children if Path(f"/proc/{pid}").exists()] + [life.pid]
         return life
 
+    def execute(self, home: Path, log: Path, environment: Mapping[str, str] | None = None, tree: Path = ROOT) -> Life:
+        """The same terminal as a process that reads its program first, as after power has come back; `tree`: whose."""
+        with log.open("ab") as out:
+            process = subprocess.Popen(
+                run_command(home),
+                cwd=tree,
+                env={**os.environ, "PYTHONPATH": str(tree), **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        life = Life(process.pid, process.wait)
+        with self._asking:
+            self._executed = [other for other in self._executed if other.is_running()] + [life]
+        return life
+
     def close(self) -> None:
-        """End it and every child that still lives."""
+        """End it and every terminal that still lives."""
+        for life in self._executed:
+            life.kill_all()
         for pid in self._children:
             try:
                 os.killpg(pid, signal.SIGKILL)
@@ -173,6 +182,7 @@ def _bury() -> bool:
 def _become(start: Start) -> None:
     """As if this process had just been started so."""
     os.setsid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # nobody is left behind when all of this is killed
     os.closerange(3, 256)
     for number, path, flags in (
         (0, os.devnull, os.O_RDONLY),

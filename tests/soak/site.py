@@ -22,7 +22,7 @@ from bench.receiver import Receiver
 from edge import vault
 from hub import roster, schema, store
 from tests.ports import free_ports
-from tests.soak.nursery import Life, Nursery, executed
+from tests.soak.nursery import ROOT, Life, Nursery
 from tests.system.test_hub_ingest import Hub
 from wire.codec import decode, encode
 from wire.enrollment import ENROLLED_FILE, IDENTITY_FOLDER, BrokerAddress, Enrolled
@@ -61,9 +61,9 @@ class Site(Struct, frozen=True, kw_only=True):
         """A terminal, forked from one that has read its program already."""
         return self.nursery.start(board.home, board.log)
 
-    def execute(self, board: Board, environment: Mapping[str, str] | None = None) -> Life:
-        """The same, reading its program first: what a start costs when the power comes back."""
-        return executed(board.home, board.log, environment)
+    def execute(self, board: Board, environment: Mapping[str, str] | None = None, tree: Path = ROOT) -> Life:
+        """The same, reading its program first, from `tree`: what a start costs when the power comes back."""
+        return self.nursery.execute(board.home, board.log, environment, tree)
 
     @property
     def database(self) -> Path:
@@ -76,6 +76,7 @@ def open_site(folder: Path, homes: Mapping[str, Path]) -> Iterator[Site]:
 
     A home is a folder that exists and is empty, perhaps on a disk that will fail.
     """
+    nursery = Nursery()  # reads its program while the hub is made
     hub = Hub(folder)
     ports = free_ports(len(homes))
     boards = tuple(
@@ -83,7 +84,6 @@ def open_site(folder: Path, homes: Mapping[str, Path]) -> Iterator[Site]:
     )
     _enroll(hub, boards)
     hub.start()
-    nursery = Nursery()
     stop = threading.Event()
     # The link is in the board's home, as on a real one; what it points to is not.
     receivers = [Receiver(number, board.home / "receiver") for number, board in enumerate(boards)]

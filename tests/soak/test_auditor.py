@@ -62,7 +62,7 @@ class Scene:
         self.log_id = log.log_id
         self._fill_hub()
 
-    def audit(self, *, is_healed: bool = False) -> Verdict:
+    def audit(self, *, is_healed: bool = False, had_room: bool = True) -> Verdict:
         scratch = self.home / "copies"
         scratch.mkdir(exist_ok=True)
         return audit(
@@ -72,6 +72,7 @@ class Scene:
                 saved=self.saved,
                 words=WORDS,
                 is_healed=is_healed,
+                had_room=had_room,
                 scratch=scratch,
             )
         )
@@ -244,6 +245,15 @@ def test_a_planted_wrong_is_found(scene: Scene, plant: Callable[[Scene], None], 
 
 def test_what_is_owed_although_all_is_well_again_is_said(scene: Scene) -> None:
     assert any(finding.startswith("h: care-1 ledger counts to 12") for finding in scene.audit(is_healed=True).findings)
+
+
+def test_on_a_full_disk_copies_may_give_way_as_far_as_it_is_written_down_and_the_hub_has_them(scene: Scene) -> None:
+    scene.at_board("delete from record where seq <= 4")
+    scene.at_board("insert into fact (name, value) values ('copies_let_go', 3)")
+    assert any("[1, 2, 3, 4]" in finding for finding in scene.audit().findings)
+    assert any("1 records within 72 hours: [4]" in finding for finding in scene.audit(had_room=False).findings)
+    scene.at_board("update fact set value = 4 where name = 'copies_let_go'")
+    assert scene.audit(had_room=False).findings == ()
 
 
 def test_a_press_that_was_asked_for_and_not_answered_may_be_missing_and_may_be_there(scene: Scene) -> None:

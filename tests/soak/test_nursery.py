@@ -10,7 +10,7 @@ import pytest
 
 from edge.identity import Identity
 from tests.ports import free_port
-from tests.soak.nursery import Life, Nursery, executed
+from tests.soak.nursery import Life, Nursery
 from tests.soak.site import until
 from tests.soak.touch import Ended, Touch
 from tests.terminal_fleet import TerminalFleet
@@ -76,7 +76,7 @@ def test_a_forked_terminal_that_is_misused_says_the_same_sentence(tmp_path: Path
     nowhere = tmp_path / "nowhere"
     logs = []
     for name, life in (
-        ("exec", executed(nowhere, tmp_path / "exec")),
+        ("exec", nursery.execute(nowhere, tmp_path / "exec")),
         ("fork", nursery.start(nowhere, tmp_path / "fork")),
     ):
         life.wait()
@@ -96,7 +96,7 @@ def test_a_child_that_was_killed_is_gone_with_what_it_started(tmp_path: Path, nu
 
 def _both(folder: Path, nursery: Nursery) -> Iterator[tuple[Home, Life]]:
     first, second = Home(folder / "one"), Home(folder / "two")
-    yield first, executed(first.folder, first.log)
+    yield first, nursery.execute(first.folder, first.log)
     yield second, nursery.start(second.folder, second.log)
 
 

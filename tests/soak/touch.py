@@ -60,7 +60,7 @@ class Touch:
         return self._ask("POST", path, urlencode(form))
 
     def _ask(self, method: str, path: str, body: str) -> Answer:
-        headers = {"Origin": self._origin, "Cookie": self._cookie, "X-CSRF-Token": self._csrf}
+        headers = {"Origin": self._origin, "Cookie": self._cookie, "X-CSRF-Token": self._csrf, "Connection": "close"}
         if method == "POST":
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         try:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from msgspec import Struct
 
 from tests.soak.crew import Crew, Ended, Refused
-from tests.soak.duty import Lived, crews_of, heal_and_audit, introduce, outcome
+from tests.soak.duty import Lived, crews_of, heal_and_audit, introduce, last_words, outcome, with_more
 from tests.soak.ground import Ground
 from tests.soak.images import Image, open_image
 from tests.soak.nursery import Life
@@ -65,7 +65,7 @@ def full(ground: Ground) -> Outcome:
             if said.taken < NOTES_AT_LEAST:
                 life.findings.append(f"F05: a full disk took {said.taken} presses and notes; they have a reserve")
             if not said.is_up:
-                life.findings.append(f"F05: the terminal ended because its disk was full: {_last_words(crew)}")
+                life.findings.append(f"F05: the terminal ended because its disk was full: {last_words(crew)}")
             elif not _warns(crew):
                 life.findings.append("F05: the screen does not say that the disk is full")
             life.findings += _drill(scene, "F05", running)
@@ -76,9 +76,9 @@ def full(ground: Ground) -> Outcome:
             running.kill(signal.SIGTERM)
             running.wait()
             life.kills += 1
-        verdict = heal_and_audit(scene.site, [crew], ground)
+        verdict = heal_and_audit(scene.site, [crew], ground, had_room=False)
     result = outcome([life], [crew], verdict)
-    return _with(result, f"on the full disk {taken:,} were saved and {refused:,} refused")
+    return with_more(result, f"on the full disk {taken:,} were saved and {refused:,} refused")
 
 
 def failing(ground: Ground) -> Outcome:
@@ -122,7 +122,7 @@ class _Said(Struct, kw_only=True):
 def _at_work(scene: Scene) -> Life:
     running = scene.site.start(scene.crew.board)
     if not scene.crew.wait_for_screen(running.is_running):
-        raise RuntimeError(f"the terminal does not start: {_last_words(scene.crew)}")
+        raise RuntimeError(f"the terminal does not start: {last_words(scene.crew)}")
     scene.crew.begin()
     _work(scene.crew, WORK_S)
     return running
@@ -204,22 +204,6 @@ def _drill(scene: Scene, row: str, running: Life) -> Sequence[str]:
 def _warns(crew: Crew) -> bool:
     page = crew.page("/").lower()
     return any(word in page for word in ("disk is full", "disk is almost full", "disk full", "not saving", "room"))
-
-
-def _last_words(crew: Crew) -> str:
-    lines = crew.board.log.read_text().splitlines()
-    return lines[-1][:200] if lines else "without a word"
-
-
-def _with(result: Outcome, more: str) -> Outcome:
-    return Outcome(
-        repetitions=result.repetitions,
-        lost=result.lost,
-        duplicated=result.duplicated,
-        recovery_s_max=result.recovery_s_max,
-        also=f"{result.also}; {more}",
-        findings=result.findings,
-    )
 
 
 ROWS = (

@@ -11,6 +11,7 @@ from random import Random
 from tests.soak import auditor, images
 from tests.soak.crew import Crew
 from tests.soak.duty import (
+    SCREEN_S_MAX,
     Lived,
     all_at_once,
     crews_of,
@@ -32,7 +33,7 @@ EXECUTED_SHARE = 0.05
 
 def killed(ground: Ground) -> Outcome:
     """SIGKILL at any moment, starting up included, while a crew works as fast as it can."""
-    boards, kills = ground.often(quick=2, full=8), ground.often(quick=20, full=1000)
+    boards, kills = ground.often(quick=4, full=8), ground.often(quick=20, full=1000)
     folder = ground.folder("agency")
     homes = {f"care-{n}": ground.folder(f"board-{n}") for n in range(boards)}
     with open_site(folder, homes) as site:
@@ -49,14 +50,14 @@ def killed(ground: Ground) -> Outcome:
         ]
         all_at_once(workers)
         verdict = heal_and_audit(site, crews, ground)
-    return outcome(lives, crews, verdict)
+    return outcome(lives, crews, verdict, slow=_slow_s(ground))
 
 
 def _die_often(site: Site, crew: Crew, life: Lived, kills: int, ground: Ground) -> None:
     chance = ground.chance(f"deaths of {crew.board.device}")
     began_s = time.monotonic()
     for number in range(kills):
-        is_executed = chance.random() < EXECUTED_SHARE or number == kills - 1
+        is_executed = number == kills - 1 if number < 10 else chance.random() < EXECUTED_SHARE
         running = site.execute(crew.board) if is_executed else site.start(crew.board)
         if not is_executed and chance.random() < STARTING_SHARE:
             ends_s = time.monotonic() + chance.uniform(0, START_S_MAX)
@@ -100,7 +101,7 @@ def powerless(ground: Ground) -> Outcome:
                         if wrong := auditor.unsound(board.home / f"{log}.db", ground.scratch):
                             life.findings.append(f"F02: {wrong}")
             verdict = heal_and_audit(site, crews, ground)
-    return outcome([life], crews, verdict)
+    return outcome([life], crews, verdict, slow=_slow_s(ground))
 
 
 def _live_until_the_cut(
@@ -139,6 +140,11 @@ def _live_until_the_cut(
     back = time.monotonic()
     image.power_on()
     return back
+
+
+def _slow_s(ground: Ground) -> float:
+    """Tests beside others say nothing about how soon."""
+    return ground.long(quick_s=120.0, full_s=SCREEN_S_MAX)
 
 
 ROWS = (
