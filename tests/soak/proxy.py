@@ -165,7 +165,7 @@ class Proxy:
             for other in others:
                 other.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-        except (OSError, asyncio.TimeoutError):
+        except (TimeoutError, OSError):
             pass
         finally:
             for end in (writer, far_writer):

@@ -274,8 +274,10 @@ def _faults(agency: Agency, proxy: Proxy) -> Iterator[tuple[str, Callable[[], ob
     yield "a silent line", network(Faults(is_silent=True)), mend
     yield "a garbling line", network(Faults(rules=PACKETS)), mend
     yield "a dead broker", lambda: agency.kill_broker(wipe=True), lambda: None
-    yield "a hanging hub", lambda: os.kill(agency.hub_pid, signal.SIGSTOP), lambda: os.kill(
-        agency.hub_pid, signal.SIGCONT
+    yield (
+        "a hanging hub",
+        lambda: os.kill(agency.hub_pid, signal.SIGSTOP),
+        lambda: os.kill(agency.hub_pid, signal.SIGCONT),
     )
     yield "an access list that lies", access(denied), access(right)
     yield "a dead hub", agency.kill_hub, agency.start_hub
