@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from edge import clock_floor, desk, identity, vault
+from edge import clock_floor, copies, desk, identity, salvage, settings, vault
 from edge.errors import Refused
 from edge.settings import SettingsError
 from wire.codec import Malformed
@@ -114,3 +114,54 @@ def _two_secrets() -> tuple[str, str]:
     if not all(lines):
         raise Misuse("Give the code on the first line and the passphrase on the second.")
     return lines[0], lines[1]
+
+
+@click.group(name="copies")
+def copies_commands() -> None:
+    """Copies of the ledger, kept while notes are unsent."""
+
+
+@copies_commands.command(name="list")
+@HOME
+def list_copies(home: Path) -> None:
+    """Which copies there are, the newest last."""
+    try:
+        found = copies.listed(home, settings.load(home).copies.place)
+    except SettingsError as wrong:
+        raise Misuse(str(wrong)) from None
+    for copy in found:
+        size = copy.path.stat()
+        click.echo(f"{copy.path}  {size.st_size} bytes  made {_moment(size.st_mtime)} by this board's clock")
+    if not found:
+        click.echo("No copy is kept: no note is unsent, or none has been for long enough.")
+
+
+@click.group(name="damaged")
+def damaged_commands() -> None:
+    """Files that a disk damaged, put aside."""
+
+
+@damaged_commands.command(name="list")
+@HOME
+def list_damaged(home: Path) -> None:
+    """What was put aside, what came of it, and what is lost; the newest last."""
+    found = salvage.kept(home)
+    for folder, rescued in found:
+        lost = "how much is lost is not known" if rescued.lost < 0 else f"{rescued.lost} lost"
+        click.echo(f"{folder}  {rescued.log}: {rescued.damage}; {rescued.records} records rescued, {lost}")
+    if not found:
+        click.echo("Nothing is put aside.")
+
+
+@damaged_commands.command(name="clear")
+@HOME
+@click.option("--yes", is_flag=True, help="Nothing of it is needed any more.")
+def clear_damaged(home: Path, yes: bool) -> None:
+    """Delete what was put aside. What was rescued from it is in the terminal's files and stays."""
+    if not yes:
+        raise Misuse("Say --yes if nothing of it is needed any more.")
+    click.echo(f"{salvage.clear(home)} put-aside files are deleted.")
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

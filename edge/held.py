@@ -43,6 +43,20 @@ def content(db: Database, kem: ec.EllipticCurvePrivateKey, section: str, kind: t
     return decode(unseal(decode(signature.payload_of(row[0]), Snapshot), kem), kind)
 
 
+def drop_unreadable(db: Database, kem: ec.EllipticCurvePrivateKey) -> int:
+    """Let go of each section that does not open any more, because a disk changed its bytes: the hub sends it again with
+    the next birth, and would not be believed while a version of it is held. How many there were."""
+    broken: list[str] = []
+    for section, snapshot in db.execute("select section, snapshot from held").fetchall():
+        try:
+            unseal(decode(signature.payload_of(snapshot), Snapshot), kem)
+        except ValueError:  # Malformed is one, and so is a point that lies on no curve any more
+            broken.append(section)
+    for section in broken:
+        db.execute("delete from held where section = ?", [section])
+    return len(broken)
+
+
 def keep(db: Database, section: str, version: Version, data: bytes, now_ms: int) -> bool:
     """Whether `data`, a verified snapshot of `version`, was newer than what was held and took its place."""
     before = about(db, section)

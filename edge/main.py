@@ -20,11 +20,12 @@ import structlog
 from msgspec import Struct
 from sqlite_utils import Database
 
-from edge import clock, clock_floor, desk, downlink, held, identity, schema, settings, store, uplink
+from edge import clock, clock_floor, desk, downlink, held, identity, salvage, schema, settings, store, uplink
 from edge.cab import Cab
 from edge.clock import Clock
 from edge.clock_watch import ClockWatch
-from edge.commands import HOME, Misuse, clock_floor_command, desk_commands, pin
+from edge.commands import HOME, Misuse, clock_floor_command, copies_commands, damaged_commands, desk_commands, pin
+from edge.copies import CopyKeeper
 from edge.downlink import Desk, Downlink
 from edge.emergency import Emergency
 from edge.identity import Identity
@@ -65,7 +66,7 @@ def cli() -> None:
     """The terminal in a vehicle or on a clinician's desk."""
 
 
-for command in (clock_floor_command, pin, desk_commands):
+for command in (clock_floor_command, pin, desk_commands, copies_commands, damaged_commands):
     cli.add_command(command)
 
 
@@ -146,7 +147,7 @@ def _run(home: Path, ended: _Ended) -> None:
         raise SettingsError(f"{home / settings.SETTINGS_FILE} names pins, and a desk has none: remove [pins].")
     store.lock_home(home)
     board = None if chosen.pins is None else pins.open_board(chosen.pins, home)  # before there are threads
-    stores = _open_stores(home, who, ended)
+    stores = _open_stores(home, chosen, who, ended)
     parts: list[_Part] = []
     try:
         alarm = _start(parts, home, chosen, who, stores, board, ended)
@@ -161,10 +162,23 @@ def _run(home: Path, ended: _Ended) -> None:
         stores.close()
 
 
-def _open_stores(home: Path, who: Identity, ended: _Ended) -> _Stores:
-    ledger = Store(home / LEDGER_FILE, schema.LEDGER, died=ended.because)
-    trail = Store(home / TRAIL_FILE, schema.TRAIL, died=ended.because) if who.kind == "vehicle" else None
-    return _Stores(ledger, trail)
+def _open_stores(home: Path, chosen: Settings, who: Identity, ended: _Ended) -> _Stores:
+    def opened(path: Path, steps: tuple[schema.Step, ...]) -> Store:
+        return Store(path, steps, died=ended.because)
+
+    signer = Signer(who.device, who.key)
+    ledger = salvage.open_store(
+        home / LEDGER_FILE,
+        schema.LEDGER,
+        LEDGER,
+        signer,
+        opened=opened,
+        second=chosen.copies.place,
+        mend=lambda db: held.drop_unreadable(db, who.kem),
+    )
+    if who.kind != "vehicle":
+        return _Stores(ledger, None)
+    return _Stores(ledger, salvage.open_store(home / TRAIL_FILE, schema.TRAIL, TRAIL, signer, opened=opened))
 
 
 def _start(
@@ -253,6 +267,10 @@ def _start(
     _add(parts, "uplink", up.run, up.stop)
     watch = ClockWatch(now, stores.ledger, signer, home, up.wake)
     _add(parts, "clock", watch.run, watch.stop)
+    keeper = CopyKeeper(
+        stores.ledger, home, chosen.copies.place, now, tidied=lambda: salvage.tidy(home, stores.by_name)
+    )
+    _add(parts, "copies", keeper.run, keeper.stop)
     gps_state = _start_tracker(parts, home, chosen.receiver, chosen.time, stores, signer, now, live, up)
     zone = Zone(now.mono_s)
     known = stores.ledger.do(lambda db: held.content(db, who.kem, Section.ASSIGNMENTS, Assignments))

@@ -88,6 +88,22 @@ class TimeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             )
 
 
+class CopiesSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the ledger is copied to while notes are unsent. `folder`: best on another disk, as a USB stick; while it is not
+    there, and when it is empty, the terminal's own folder."""
+
+    folder: str = ""
+
+    def __post_init__(self) -> None:
+        if self.folder and not self.folder.startswith("/"):
+            raise ValueError(f"copies.folder {self.folder} is not a path from the root, as /media/stick")
+
+    @property
+    def place(self) -> Path | None:
+        """`folder` as a path."""
+        return Path(self.folder) if self.folder else None
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All of `terminal.toml`. A desk has no `receiver` and no `pins`; neither has a vehicle where they are not fitted."""
 
@@ -95,6 +111,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     receiver: ReceiverSettings | None = None
     pins: PinsSettings | None = None
     time: TimeSettings = TimeSettings()
+    copies: CopiesSettings = CopiesSettings()
 
 
 def load(home: Path) -> Settings:

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as StillWaiting
+from contextlib import suppress
 from pathlib import Path
 from queue import Full, Queue
 from threading import Thread, current_thread
@@ -23,6 +24,7 @@ from edge.schema import Step
 from edge.settings import SettingsError
 
 LOCK_FILE = "lock"
+SUSPECT = "-suspect"  # beside a file that was found damaged while it was used: the next start looks at all of it
 WAITING_MAX = 64  # more than there are threads that ask; a caller beyond waits, nobody outruns the disk
 STRANGER_MS_MAX = 1000  # a tech's sqlite3 shell may hold the file this long; then the terminal would rather start again
 ASK_AGAIN_S = 1.0  # how soon a caller notices that the thread behind the queue is gone
@@ -30,6 +32,10 @@ ASK_AGAIN_S = 1.0  # how soon a caller notices that the thread behind the queue 
 T = TypeVar("T")
 
 _PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "wal_autocheckpoint": 100, "secure_delete": 1}  # 2: FULL
+
+
+class Damaged(SettingsError):
+    """The file is not what was written: it can be salvaged, and not be used."""
 
 
 class StoreGone(Exception):
@@ -98,7 +104,7 @@ class Store:
 
     def _run(self, steps: tuple[Step, ...], opened: Future[None]) -> None:
         try:
-            db = _open(self._path, steps)
+            db = open_file(self._path, steps)
         except BaseException as wrong:
             opened.set_exception(wrong)
             return
@@ -108,6 +114,8 @@ class Store:
                 try:
                     job(db)
                 except Exception as wrong:  # the caller has it; here it only matters whether the disk is still good
+                    if is_damage(wrong):
+                        _suspect(self._path)
                     if _is_disk_trouble(wrong):
                         self._died(f"{self._path.name}: {wrong}")
                         return
@@ -169,7 +177,8 @@ def _in_transaction(db: Database, work: Callable[[Database], T]) -> T:
     return value
 
 
-def _open(path: Path, steps: tuple[Step, ...]) -> Database:
+def open_file(path: Path, steps: tuple[Step, ...]) -> Database:
+    """The file at `path`, as every part of the terminal uses it; Damaged or SettingsError when it cannot be."""
     db = Database(path)
     try:
         db.conn.execute(f"pragma busy_timeout = {STRANGER_MS_MAX}")
@@ -180,7 +189,7 @@ def _open(path: Path, steps: tuple[Step, ...]) -> Database:
         raise
     except sqlite3.Error as wrong:
         db.conn.close()
-        raise SettingsError(
+        raise (Damaged if is_damage(wrong) else SettingsError)(
             f"{path} does not open as a database ({wrong}): move it aside, keep it, and start again."
         ) from None
     return db
@@ -192,6 +201,17 @@ def _set_pragmas(db: Database, path: Path) -> None:
         row: tuple[int | str] = db.conn.execute(f"pragma {name}").fetchone()
         if row[0] != wanted:
             raise SettingsError(f"{path}: this SQLite will not set {name} to {wanted}, so nothing would be safe there.")
+
+
+def is_damage(wrong: BaseException) -> bool:
+    """Whether SQLite says that the file is not what it wrote."""
+    code = getattr(wrong, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _suspect(path: Path) -> None:
+    with suppress(OSError):  # on a disk that takes nothing any more the next start finds out by itself, or not at all
+        path.with_name(path.name + SUSPECT).touch()
 
 
 def _is_disk_trouble(wrong: Exception) -> bool:

@@ -12,7 +12,7 @@ from operator import attrgetter
 from msgspec import Struct
 from sqlalchemy import Connection, Row, func, select
 
-from hub import audit, clones, desired, schema, store
+from hub import audit, clones, schema, store
 from hub.arrivals import Why
 from hub.batch import QUARANTINE_ROWS_MAX
 
@@ -53,6 +53,7 @@ def raised(connection: Connection) -> tuple[Alarm, ...]:
         *_gaps(connection, seen_ms),
         *_refused(connection, seen_ms),
         *_audited(connection, seen_ms),
+        *_damaged(connection, seen_ms),
         *_twins(connection, seen_ms),
         *_trimmed(connection, seen_ms),
     )
@@ -146,9 +147,9 @@ def _twins(connection: Connection, seen_ms: int) -> Iterator[Alarm]:
 def _trimmed(connection: Connection, seen_ms: int) -> Iterator[Alarm]:
     """What a terminal is not told because it would not pass in one message. It stands until it fits again."""
     table, device, unit = schema.hub_fact, schema.device, schema.unit
-    rows = connection.execute(select(table).where(table.c.name.startswith(desired.TRIMMED), table.c.value > 0)).all()
+    rows = connection.execute(select(table).where(table.c.name.startswith(audit.TRIMMED), table.c.value > 0)).all()
     for row in rows:
-        name, _, section = row.name.removeprefix(desired.TRIMMED).partition(":")
+        name, _, section = row.name.removeprefix(audit.TRIMMED).partition(":")
         call_sign = connection.execute(
             select(unit.c.call_sign).join(device, device.c.unit == unit.c.unit).where(device.c.device == name)
         ).scalar()
@@ -185,6 +186,27 @@ def _audited(connection: Connection, seen_ms: int) -> Iterator[Alarm]:
             kind="went back",
             text=f"Terminal {went_back.about} counts backward: {went_back.reason}",
             what_to_do="Its card may be an old copy. Ask the fleet tech to enroll the board anew.",
+        )
+
+
+def _damaged(connection: Connection, seen_ms: int) -> Iterator[Alarm]:
+    """Terminals of which a file was damaged, each with its newest."""
+    fact, said, device, unit = schema.hub_fact, schema.audit, schema.device, schema.unit
+    rows = connection.execute(
+        select(said, unit.c.call_sign)
+        .select_from(
+            fact.join(said, said.c.seq == fact.c.value)
+            .outerjoin(device, device.c.device == said.c.about)
+            .outerjoin(unit, unit.c.unit == device.c.unit)
+        )
+        .where(fact.c.name.startswith(audit.DAMAGED, autoescape=True), said.c.at_ms > seen_ms)
+    )
+    for row in rows:
+        yield Alarm(
+            at_ms=row.at_ms,
+            kind="damaged",
+            text=f"The disk of {row.call_sign or row.about} fails: {row.reason}",
+            what_to_do="Have the fleet tech replace its card: see when-a-terminals-disk-is-damaged.",
         )
 
 

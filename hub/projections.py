@@ -24,6 +24,7 @@ from wire.facts import (
     AuditFact,
     DamagedFact,
     EmergencyFact,
+    LedgerDamaged,
     OrderDone,
     RefusedFact,
     ShelfWanted,
@@ -429,6 +430,23 @@ def _fold_audit(_connection: Connection, held: Held) -> Change:
     return NOTHING
 
 
+def _fold_ledger_damaged(_connection: Connection, held: Held) -> Change:
+    decode(held.record.body, LedgerDamaged)  # told to people once, when it comes
+    return NOTHING
+
+
+def _fold_salvaged(connection: Connection, held: Held) -> Change:
+    """The record inside was folded by itself, just before. The terminal knows it by the number of the one around it."""
+    inner = _record_in(held.record.body)
+    if inner.kind != Kind.STATUS:
+        return NOTHING
+    now = unit_now(connection, decode(inner.body, StatusFact).unit)
+    if now.log_id != inner.log_id or now.status_through > inner.seq:
+        return NOTHING
+    _keep(connection, replace(now, log_id=held.record.log_id, status_through=held.record.seq))
+    return Change(unit=now.unit)
+
+
 def _fold_stood_in(_connection: Connection, held: Held) -> Change:
     decode(held.record.body, DamagedFact if held.record.kind == Kind.DAMAGED else RefusedFact)
     return NOTHING
@@ -459,6 +477,8 @@ _FOLDS: dict[str, Callable[[Connection, Held], Change]] = {
     Kind.AUDIT: _fold_audit,
     Kind.SHELF_WANTED: _fold_shelf_wanted,
     Kind.CLOCK_CORRECTED: _fold_clock_corrected,
+    Kind.LEDGER_DAMAGED: _fold_ledger_damaged,
+    Kind.SALVAGED: _fold_salvaged,
     Kind.DAMAGED: _fold_stood_in,
     Kind.REFUSED: _fold_stood_in,
     Kind.ORDER_DONE: _fold_order_done,

@@ -12,7 +12,7 @@ from hashlib import sha256
 from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from hub import audit, clones, gaps, orders, parts, projections, schema, shelf, store
+from hub import audit, clones, gaps, orders, parts, projections, salvage, schema, shelf, store
 from hub.arrivals import Arrival, Refusal, Wanted, Why
 from hub.batch import Batch, RecordRow
 from hub.births import INTEGER_MAX
@@ -113,6 +113,8 @@ def keep_alarm(batch: Batch, device: Device, arrival: Arrival) -> None:
 def _keep(batch: Batch, device: Device, record: Record, arrival: Arrival) -> None:
     meant = parts.meant(batch.connection, record)
     refused = _judge(batch, device, meant)
+    if meant.kind == Kind.SALVAGED:
+        refused = _keep_salvaged(batch, device, meant, arrival)
     row: RecordRow = {
         "device": record.device,
         "log_id": record.log_id,
@@ -134,7 +136,7 @@ def _keep(batch: Batch, device: Device, record: Record, arrival: Arrival) -> Non
     try:
         with batch.connection.begin_nested():
             change = projections.fold(batch.connection, held)
-            _do_once(batch, meant)
+            _do_once(batch, device, meant)
     except (Malformed, OverflowError, IntegrityError):
         batch.quarantine(record.device, arrival, Why.UNREADABLE)
         return
@@ -145,6 +147,17 @@ def _keep(batch: Batch, device: Device, record: Record, arrival: Arrival) -> Non
         _pressed(batch, device, decode(meant.body, EmergencyFact))
     if meant.kind in _TROUBLE:
         batch.quarantine(record.device, arrival, _TROUBLE[meant.kind], is_whole=True)
+
+
+def _keep_salvaged(batch: Batch, device: Device, record: Record, arrival: Arrival) -> Why | None:
+    """Keep what is inside as the record it is, unless it is held; why the record around it may change nothing."""
+    try:
+        inner = salvage.inner(batch, device, record)
+    except Malformed:
+        return Why.SIGNATURE
+    if inner is not None:
+        _keep(batch, device, inner[0], Arrival(topic=arrival.topic, payload=inner[1]))
+    return None
 
 
 def _keep_trail(batch: Batch, record: Record, arrival: Arrival, row: RecordRow) -> None:
@@ -206,7 +219,7 @@ def _judge_note(batch: Batch, device: Device, record: Record) -> Why | None:
     return None
 
 
-def _do_once(batch: Batch, record: Record) -> None:
+def _do_once(batch: Batch, device: Device, record: Record) -> None:
     """What happens when a record comes, and not again when all are folded again."""
     match record.kind:
         case Kind.AUDIT:
@@ -229,6 +242,8 @@ def _do_once(batch: Batch, record: Record) -> None:
                 .where(table.c.device == record.device, table.c.section == held.section)
                 .values(held_epoch=held.epoch, held_n=held.n)
             )
+        case Kind.LEDGER_DAMAGED:
+            salvage.heard(batch, device, record)
         case Kind.SHELF_WANTED:
             wanted = decode(record.body, ShelfWanted)
             batch.wanted.append(Wanted(device=record.device, note_ids=wanted.note_ids[:WANTED_MAX]))

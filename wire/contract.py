@@ -16,6 +16,7 @@ from wire.facts import (
     ClockCorrected,
     DamagedFact,
     EmergencyFact,
+    LedgerDamaged,
     OrderDone,
     RefusedFact,
     ShelfWanted,
@@ -26,7 +27,7 @@ from wire.facts import (
 from wire.live import HubPresence, Live, Presence
 from wire.parts import Part
 from wire.records import Alarm, Kind, Receipt, Record
-from wire.signature import Context
+from wire.signature import Context, Signed
 from wire.state import Assignments, Emergencies, Orders, Roster, SealedDelivery, Shelf, Snapshot, TerminalSettings
 from wire.topics import Section
 
@@ -66,6 +67,8 @@ BODIES: Mapping[str, type[Struct] | Opaque] = {
     Kind.AUDIT: AuditFact,
     Kind.TRAIL: Opaque.TRAIL,
     Kind.CLOCK_CORRECTED: ClockCorrected,
+    Kind.LEDGER_DAMAGED: LedgerDamaged,
+    Kind.SALVAGED: Signed,
     Kind.PART: Part,
     Kind.DAMAGED: DamagedFact,
     Kind.REFUSED: RefusedFact,

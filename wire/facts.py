@@ -159,3 +159,32 @@ class OrderDone(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         id_bytes(self.order)
+
+
+class LedgerDamaged(Struct, frozen=True, kw_only=True):
+    """A file of this terminal was damaged; what could be read was salvaged into this new log. It is the first record of
+    the new log that speaks of the old one; the salvaged records follow.
+
+    `log`: "ledger" or "trail"; `log_id`: of the damaged file; `next`: the first number that file had not given, as far as
+    it could be read; `through`: what the hub had receipted of it; `salvaged`: the numbers that were salvaged, as pairs of
+    first and last. A number after `through` and before `next` that is in no pair could not be read. `log_id`: None when the
+    file did not even say which log it was. `damage`: plain words.
+    """
+
+    log: str
+    log_id: bytes | None
+    next: int
+    through: int
+    salvaged: tuple[tuple[int, int], ...]
+    damage: str
+
+    def __post_init__(self) -> None:
+        if self.log_id is not None:
+            id_bytes(self.log_id)
+        last = 0
+        for first, until in self.salvaged:
+            if not last < first <= until < self.next:
+                raise ValueError("numbers out of order")
+            last = until
+        if not 0 <= self.through < self.next:
+            raise ValueError("a receipt for numbers that were never given")

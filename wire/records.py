@@ -37,6 +37,8 @@ class Kind(StrEnum):
     AUDIT = "audit"
     TRAIL = "trail"
     CLOCK_CORRECTED = "clock_corrected"
+    LEDGER_DAMAGED = "ledger_damaged"
+    SALVAGED = "salvaged"
     PART = "part"
     DAMAGED = "damaged"
     REFUSED = "refused"

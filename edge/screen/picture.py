@@ -10,7 +10,7 @@ from threading import Lock
 from msgspec import Struct
 from sqlite_utils import Database
 
-from edge import assignments, desk, held, notes, shift, vault
+from edge import assignments, desk, held, notes, salvage, shift, vault
 from edge.assignments import View
 from edge.clock import Clock
 from edge.desk import Listed
@@ -90,6 +90,7 @@ class Picture(Struct, frozen=True, kw_only=True):
     gps: Words | None
     pins: Words | None
     trouble: Words | None
+    damaged: Words | None
     fresh: Words
     gate: Words | None
     primary: Button | None
@@ -225,6 +226,7 @@ class Cab:
             gps=words.gps(gps_state),
             pins=words.pins(pins_state),
             trouble=words.trouble(link_state),
+            damaged=words.damaged(salvage.notice(parts.home)),
             fresh=words.freshness(link_state, view.held_ms if view is not None else None, now_ms),
             gate=words.gate(view.current) if view is not None and view.current is not None else None,
             primary=primary,

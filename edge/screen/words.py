@@ -10,6 +10,8 @@ from datetime import datetime
 from msgspec import Struct
 
 from edge.emergency import Phase, View
+from edge.outbox import TRAIL
+from edge.salvage import Rescued
 from edge.tracker import GpsState
 from edge.uplink import LinkState
 from firmware_bridge.pins import Duress, PinsState
@@ -154,6 +156,21 @@ def gps(state: GpsState) -> Words | None:
     if state.word == "silent":
         return Words(shape="gps-none", head="GPS silent", detail=old, mood="bad")
     return Words(shape="gps-none", head="No receiver", detail="position unknown", mood="bad")
+
+
+def damaged(rescued: Rescued | None) -> Words | None:
+    """What became of a file that a disk damaged, for as long as it matters to anybody."""
+    if rescued is None:
+        return None
+    at = f" at {clock(rescued.at_ms)}" if rescued.at_ms else ""
+    what = "track records" if rescued.log == TRAIL else "records"
+    if rescued.lost < 0:
+        return Words(
+            shape="caution", head=f"Disk damaged{at}", detail=f"old {what} lost: tell the fleet tech", mood="bad"
+        )
+    lost = f"{rescued.lost} lost" if rescued.lost else "nothing lost"
+    detail = f"{rescued.records} unsent {what} rescued, {lost}: tell the fleet tech"
+    return Words(shape="caution", head=f"Disk damaged{at}", detail=detail, mood="bad")
 
 
 def pins(state: PinsState) -> Words | None:

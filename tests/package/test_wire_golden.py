@@ -22,6 +22,7 @@ from wire.facts import (
     ClockCorrected,
     DamagedFact,
     EmergencyFact,
+    LedgerDamaged,
     OrderDone,
     RefusedFact,
     ShelfWanted,
@@ -166,6 +167,14 @@ MESSAGES: tuple[Struct, ...] = (
     StateHeld(section="assignments", epoch=1, n=4),
     ShiftFact(shift=SHIFT, unit="care-2", staff=("s-1",), on=True, shift_key=b"der"),
     ShelfWanted(note_ids=(NOTE,)),
+    LedgerDamaged(
+        log="ledger",
+        log_id=LOG,
+        next=190,
+        through=171,
+        salvaged=((172, 180), (184, 189)),
+        damage="its pages do not fit together",
+    ),
     ClockCorrected(
         boot=BOOT,
         mono_ms=61_500,
