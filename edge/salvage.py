@@ -26,6 +26,7 @@ from edge import carving, copies, outbox
 from edge.clock import Clock, boot_id
 from edge.outbox import Signer
 from edge.schema import Step
+from edge.settings import SettingsError
 from edge.store import SUSPECT, Store, is_damage, open_file
 from wire.codec import Malformed, decode, encode
 from wire.facts import LedgerDamaged
@@ -110,16 +111,25 @@ def open_store(
     """The store at `path`, salvaged before if the file is damaged or a salvage was cut short. `opened` opens it; `name`: of
     its log; `second`: where copies are kept if not in the terminal's folder; `mend`: drops what SQLite reads and nobody else can.
     SettingsError when it cannot be used."""
-    aside = _unfinished(path)
-    if aside is None:
-        damage = damage_of(path)
-        if damage is None:
-            return _mended(opened(path, steps), mend)
-        aside = _put_aside(path)
-        log.error("file_damaged", file=path.name, damage=damage, kept=aside.name)
-        _write(aside / "damage", damage.encode())
-    _salvage(aside, path, steps, name, signer, stamp(), copies.newest(path, second))
+    try:
+        aside = _unfinished(path) or _aside_if_damaged(path)
+        if aside is not None:
+            _salvage(aside, path, steps, name, signer, stamp(), copies.newest(path, second))
+    except OSError as wrong:
+        raise SettingsError(f"{path} is damaged and cannot be salvaged: {wrong.strerror}.") from wrong
+    except sqlite3.Error as wrong:
+        raise SettingsError(f"{path} is damaged and cannot be salvaged: {wrong}.") from wrong
     return _mended(opened(path, steps), mend)
+
+
+def _aside_if_damaged(path: Path) -> Path | None:
+    damage = damage_of(path)
+    if damage is None:
+        return None
+    aside = _put_aside(path)
+    log.error("file_damaged", file=path.name, damage=damage, kept=aside.name)
+    _write(aside / "damage", damage.encode())
+    return aside
 
 
 def _mended(store: Store, mend: Callable[[Database], object]) -> Store:
