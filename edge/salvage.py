@@ -27,7 +27,7 @@ from edge.clock import Clock, boot_id
 from edge.outbox import Signer
 from edge.schema import Step
 from edge.settings import SettingsError
-from edge.store import SUSPECT, Store, is_damage, open_file
+from edge.store import SUSPECT, Damaged, Store, is_damage, open_file
 from wire.codec import Malformed, decode, encode
 from wire.facts import LedgerDamaged
 from wire.ids import ID_BYTES
@@ -38,6 +38,15 @@ FOLDER = "damaged"
 PUT_ASIDE_MAX = 3  # a card that breaks more often is replaced; the newest evidence is the one to look at
 QUERIES_MAX = 4_000  # of one table; a file whose every page is bad is left after a second
 ROWID_MAX = 2**48
+_DISK = (
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PERM,
+)
 _RESCUED, _DONE = "rescued", "done"
 _OWN = ("log", "record")  # told by their meaning, not row by row
 _SHAPES: dict[str, tuple[tuple[str, type | tuple[type, ...]], ...]] = {  # of the rows that are told by their form alone
@@ -112,9 +121,13 @@ def open_store(
     its log; `second`: where copies are kept if not in the terminal's folder; `mend`: drops what SQLite reads and nobody else can.
     SettingsError when it cannot be used."""
     try:
-        aside = _unfinished(path) or _aside_if_damaged(path)
-        if aside is not None:
-            _salvage(aside, path, steps, name, signer, stamp(), copies.newest(path, second))
+        aside = _unfinished(path) or _aside_if_damaged(path, steps)
+        if aside is None:
+            try:
+                return _mended(opened(path, steps), mend)
+            except Damaged:
+                aside = _aside(path, "it does not open")
+        _salvage(aside, path, steps, name, signer, stamp(), copies.newest(path, second))
     except OSError as wrong:
         raise SettingsError(f"{path} is damaged and cannot be salvaged: {wrong.strerror}.") from wrong
     except sqlite3.Error as wrong:
@@ -122,10 +135,12 @@ def open_store(
     return _mended(opened(path, steps), mend)
 
 
-def _aside_if_damaged(path: Path) -> Path | None:
-    damage = damage_of(path)
-    if damage is None:
-        return None
+def _aside_if_damaged(path: Path, steps: tuple[Step, ...]) -> Path | None:
+    damage = damage_of(path, steps)
+    return None if damage is None else _aside(path, damage)
+
+
+def _aside(path: Path, damage: str) -> Path:
     aside = _put_aside(path)
     log.error("file_damaged", file=path.name, damage=damage, kept=aside.name)
     _write(aside / "damage", damage.encode())
@@ -137,8 +152,8 @@ def _mended(store: Store, mend: Callable[[Database], object]) -> Store:
     return store
 
 
-def damage_of(path: Path) -> str | None:
-    """What is wrong with the file, in plain words; None when nothing is. Reads all of it: see the decision for the cost."""
+def damage_of(path: Path, steps: tuple[Step, ...]) -> str | None:
+    """What is wrong with the file of `steps`, in plain words; None when nothing is. Reads all of it: see the decision for the cost."""
     if not path.exists():
         return None
     wal, suspect = _beside(path, "-wal"), _beside(path, SUSPECT)
@@ -147,15 +162,18 @@ def damage_of(path: Path) -> str | None:
     if path.stat().st_size == 0:
         return None  # the power went before anything was in it
     try:
-        with closing(_connect(path)) as conn:
+        with closing(_read_only(path)) as conn:
             check = "integrity_check" if suspect.exists() else "quick_check"
             said: str = conn.execute(f"pragma {check}(1)").fetchone()[0]
             if said != "ok":
                 return "its pages do not fit together"
-            wrong = _nonsense(conn)
+            wrong = _other_schema(conn, steps) or _nonsense(conn)
     except sqlite3.DatabaseError as broken:
-        if not is_damage(broken):
+        code = getattr(broken, "sqlite_errorcode", None)
+        if code is not None and code & 0xFF in _DISK:
             return None  # whoever opens it says what it is: a disk that is gone or full is no damaged file
+        if not is_damage(broken):
+            return "it says what cannot be"
         return "it is not a database" if path.stat().st_size % 512 == 0 else "it is cut or overwritten"
     if wrong is None:
         suspect.unlink(missing_ok=True)
@@ -538,6 +556,27 @@ def _bound(found: Found) -> None:
     found.through = min(found.through, found.next - 1)
 
 
+def _other_schema(conn: sqlite3.Connection, steps: tuple[Step, ...]) -> str | None:
+    """What is wrong with what the file says of itself: its tables are not those that its steps make, though they read."""
+    taken: int = conn.execute("pragma user_version").fetchone()[0]
+    if taken > len(steps):  # a newer program's, unless everything but that number is ours
+        is_ours = _tables(conn) == _tables_of(steps)
+        return "its version is not the one of its tables" if is_ours else None
+    return None if _tables(conn) == _tables_of(steps[:taken]) else "its tables are not the ones that were made"
+
+
+def _tables_of(steps: tuple[Step, ...]) -> set[tuple[str, str]]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as made:
+        for step in steps:
+            made.executescript(step.sql)
+        return _tables(made)
+
+
+def _tables(conn: sqlite3.Connection) -> set[tuple[str, str]]:
+    rows = conn.execute("select name, coalesce(sql, '') from sqlite_schema where name not like 'sqlite_stat%'")
+    return {(name, "".join(sql.replace('"', "").split())) for name, sql in rows}
+
+
 def _nonsense(conn: sqlite3.Connection) -> str | None:
     """What cannot be although every page reads: numbers that would be given twice."""
     row = conn.execute("select count(*) from sqlite_schema where name in ('log', 'record')").fetchone()
@@ -551,9 +590,13 @@ def _nonsense(conn: sqlite3.Connection) -> str | None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    conn = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)  # never changes what it reads
+    conn = _read_only(path)
     conn.execute("pragma writable_schema = 1")  # a schema of which one line is broken is read for the others
     return conn
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)  # never changes what it reads
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -227,6 +227,21 @@ def test_a_broken_schema_loses_no_record(car: Car) -> None:
     assert lost(car, check(car)) == set()
 
 
+@pytest.mark.parametrize(("before", "after"), [(b"shift_key ", b"shift_kex "), (b"unit   ", b"un\xfft   ")])
+def test_a_schema_that_reads_and_is_another_one_is_damage(car: Car, before: bytes, after: bytes) -> None:
+    car.path.write_bytes(car.whole.replace(before, after, 1))
+    found = check(car)
+    assert found.said is not None
+    assert lost(car, found) == set()
+
+
+def test_a_flipped_version_is_damage_and_not_a_newer_program(car: Car) -> None:
+    car.damage(60, 0x40)  # user_version
+    found = check(car)
+    assert found.said is not None
+    assert lost(car, found) == set()
+
+
 def test_a_cut_file_loses_what_was_cut_off(car: Car) -> None:
     car.path.write_bytes(car.whole[: len(car.whole) // 2 + 100])
     found = check(car)

@@ -72,7 +72,9 @@ def found(path: Path, steps: tuple[Step, ...] = schema.LEDGER, *, is_honest: boo
             assert upcoming == len(rows) + 1
         return [seq for seq, _ in rows]
 
-    assert not is_honest or salvage.damage_of(path) is None  # a power cut is no damage, and is not to be taken for it
+    assert (
+        not is_honest or salvage.damage_of(path, schema.LEDGER) is None
+    )  # a power cut is no damage, and is not to be taken for it
     reopened = Store(path, steps)
     try:
         return reopened.do(read)
