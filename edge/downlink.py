@@ -13,7 +13,7 @@ import structlog
 from msgspec import Struct
 from sqlite_utils import Database
 
-from edge import assignments, emergency, held, note_keys, outbox
+from edge import assignments, emergency_kept, held, note_keys, outbox
 from edge.clock import Clock
 from edge.clock_floor import MARGIN_MS
 from edge.identity import Identity
@@ -189,7 +189,7 @@ class Downlink:
             if before is not None and before.version.epoch < version.epoch:
                 assignments.remember(db, content)
         if is_new and isinstance(content, Emergencies):
-            emergency.fold(db, content)
+            emergency_kept.fold(db, content)
         if isinstance(content, Shelf) and (is_new or not self._has_asked):
             self._ask(db, content)
         return is_new

@@ -10,7 +10,7 @@ import structlog
 from flask import Flask, Response, jsonify, make_response, redirect, render_template, request, url_for
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from edge.emergency import View
+from edge.emergency_state import View
 from edge.errors import Refused
 from edge.screen import duress, guard, words
 from edge.screen.clinical import clinical_views

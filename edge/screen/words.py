@@ -9,7 +9,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from edge.emergency import Phase, View
+from edge.emergency_state import Phase, View
 from edge.tracker import GpsState
 from edge.uplink import LinkState
 from firmware_bridge.pins import Duress, PinsState
