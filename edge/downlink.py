@@ -7,19 +7,20 @@ that a power cut could still take away.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from queue import Queue
+from queue import Empty, Queue
 
 import structlog
 from msgspec import Struct
 from sqlite_utils import Database
 
 from edge import assignments, emergency_kept, held, note_keys, outbox
+from edge.beats import ROUND_S_MAX
 from edge.clock import Clock
 from edge.clock_floor import MARGIN_MS
 from edge.identity import Identity
 from edge.link import Message
 from edge.outbox import LEDGER, Signer
-from edge.store import Store
+from edge.store import Saves
 from edge.sync import HubSaid
 from wire import topics
 from wire.codec import Malformed, decode
@@ -76,7 +77,7 @@ class Downlink:
     def __init__(
         self,
         inbox: Queue[Message | None],
-        logs: Mapping[str, Store],
+        logs: Mapping[str, Saves],
         identity: Identity,
         signer: Signer,
         clock: Clock,
@@ -88,7 +89,9 @@ class Downlink:
         refused: Callable[[], None],
         desk: Desk | None,
         assigned: Callable[[Assignments], None] = lambda said: None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
+        self._beat = beat
         self._ledger = logs[LEDGER]
         self._by_log_id = {store.do(outbox.numbers).log_id: store for store in logs.values()}
         self._kept_base_ms = {
@@ -114,7 +117,14 @@ class Downlink:
 
     def run(self) -> None:
         """Take what is heard, until `stop`."""
-        while (message := self._inbox.get()) is not None:
+        while True:
+            self._beat()
+            try:
+                message = self._inbox.get(timeout=ROUND_S_MAX)
+            except Empty:
+                continue
+            if message is None:
+                return
             try:
                 self.take(message)
             except Malformed as wrong:

@@ -19,12 +19,13 @@ from msgspec.structs import replace
 from sqlite_utils import Database
 
 from edge import emergency_kept
+from edge.beats import ROUND_S_MAX
 from edge.clock import Clock
-from edge.emergency_state import NOTHING, Phase, Raised, View, is_heard, is_over, remembered, view_of
+from edge.emergency_state import NOTHING, Phase, Raised, View, hurry_again_s, is_heard, is_over, remembered, view_of
 from edge.identity import Identity
 from edge.link import Message, Notice, Sent, Subscribed
 from edge.outbox import Signer
-from edge.store import Store, StoreGone
+from edge.store import Saves, StoreGone
 from wire import topics
 from wire.codec import Malformed, decode, encode
 from wire.facts import EmergencyFact
@@ -108,12 +109,12 @@ class Emergency:
     by any thread; none of them waits or raises.
 
     `last_fix`: the last fix there was and when it was read; `raised`: told whether a real one is raised; `saved`: a record is
-    owed that was not before.
+    owed that was not before; `hurry`: the link is in the way, None when there is none, else for how long it shall have said nothing.
     """
 
     def __init__(
         self,
-        store: Store,
+        store: Saves,
         identity: Identity,
         signer: Signer,
         clock: Clock,
@@ -124,7 +125,12 @@ class Emergency:
         saved: Callable[[], None],
         save_s_max: float = SAVE_S_MAX,
         tell_again_s: float = TELL_AGAIN_S,
+        hurry: Callable[[float | None], None] = lambda silent_s: None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
+        self._hurry = hurry
+        self._hurries, self._hurry_at_s = 0, 0.0
+        self._beat = beat
         self._store = store
         self._identity = identity
         self._signer = signer
@@ -215,6 +221,7 @@ class Emergency:
         """Send what is to be sent, until `stop`."""
         self._say_raised()
         while True:
+            self._beat()
             self._send()
             try:
                 event = self._inbox.get(timeout=self._wait_s())
@@ -343,23 +350,36 @@ class Emergency:
                 press.alarm = self._signed(press.fact)
                 self._settle()
                 log.warning("emergency_not_saved", emergency=press.fact.id.hex())
-            if press.data is None or not _is_due(press, now_s, self._tell_again_s):
+            if press.data is None:
+                continue
+            if press.sent_s is not None and now_s - press.sent_s >= self._tell_again_s:
+                self._hurry_link(now_s, now_s - press.sent_s)
+            if not _is_due(press, now_s, self._tell_again_s):
                 continue
             sent = self._publish(Up.ALARM, press.data, 1, False)
             if sent is None:
+                self._hurry_link(now_s, None)
                 return  # no link; the next one says so
             press.sent, press.sent_s = sent, now_s
+        if not self._unheard:
+            self._hurries, self._hurry_at_s = 0, 0.0
+
+    def _hurry_link(self, now_s: float, silent_s: float | None) -> None:
+        if now_s >= self._hurry_at_s:
+            self._hurries += 1
+            self._hurry_at_s = now_s + hurry_again_s(self._hurries)
+            self._hurry(silent_s)
 
     def _signed(self, fact: EmergencyFact) -> bytes:
         alarm = Alarm(v=1, device=self._signer.device, stamp=self._clock.stamp(), body=encode(fact))
         return sign_alarm(alarm, self._signer.key)
 
-    def _wait_s(self) -> float | None:
+    def _wait_s(self) -> float:
         now_s = self._clock.mono_s()
         times = [press.due_s - now_s for press in self._unheard if press.data is None]
         if any(press.data is not None for press in self._unheard):
             times.append(min(LINK_S, self._tell_again_s))
-        return max(0.01, min(times)) if times else None
+        return max(0.01, min(ROUND_S_MAX, *times)) if times else ROUND_S_MAX
 
     def _put(self, event: _Pressed | _Heard | _Linked) -> None:
         try:

@@ -10,6 +10,8 @@ from msgspec.structs import replace
 from wire.facts import EmergencyFact
 from wire.state import HeardPress, KnownEmergency
 
+HURRY_S = (5.0, 10.0, 20.0, 30.0)  # between two tries to get past a dead link: soon, and never a hammer
+
 
 class Phase(StrEnum):
     """How far the emergency has come: pressed, heard by the hub, taken by a person."""
@@ -100,6 +102,11 @@ def view_of(raised: tuple[Raised, ...], known: dict[bytes, KnownEmergency], is_s
         acknowledged_ms=said.acknowledged_ms,
         by=said.by,
     )
+
+
+def hurry_again_s(times: int) -> float:
+    """How long to wait after having hurried the link so many times for one emergency."""
+    return HURRY_S[min(max(1, times), len(HURRY_S)) - 1]
 
 
 def remembered(one: KnownEmergency) -> Raised:

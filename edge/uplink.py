@@ -17,6 +17,7 @@ from msgspec import Struct
 from sqlite_utils import Database
 
 from edge import outbox, policy
+from edge.beats import ROUND_S_MAX
 from edge.clock import Clock
 from edge.link import Acknowledged, Closed, Notice, Opened, Sent, Subscribed
 from edge.outbox import LEDGER, Numbers, Signer
@@ -75,7 +76,8 @@ def farewell(signer: Signer, clock: Clock, software: str, session: int) -> bytes
 class LiveSlot:
     """The newest position of this terminal, and what the hub was last told of it."""
 
-    def __init__(self, signer: Signer, clock: Clock, publish: Publish) -> None:
+    def __init__(self, signer: Signer, clock: Clock, publish: Publish, beat: Callable[[], None] = lambda: None) -> None:
+        self._beat = beat
         self._signer = signer
         self._clock = clock
         self._publish = publish
@@ -138,9 +140,12 @@ class LiveSlot:
         while True:
             with self._changed:
                 while (due := self._due()) is None and not self._is_stopping:
-                    self._changed.wait(self._wait_s())
+                    self._beat()
+                    wait_s = self._wait_s()
+                    self._changed.wait(ROUND_S_MAX if wait_s is None else min(ROUND_S_MAX, wait_s))
                 if self._is_stopping:
                     return
+            self._beat()
             assert due is not None
             self._tell(*due)
 
@@ -202,7 +207,9 @@ class Uplink:
         *,
         software: str,
         chance: Random,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
+        self._beat = beat
         self._logs = logs
         self._signer = signer
         self._clock = clock
@@ -274,8 +281,9 @@ class Uplink:
         """Send what is owed until `stop`."""
         self._look()
         while True:
+            self._beat()
             try:
-                event = self._inbox.get(timeout=self._wait_s())
+                event = self._inbox.get(timeout=min(ROUND_S_MAX, self._wait_s()))
             except Empty:
                 event = None
             if isinstance(event, _Stop):

@@ -160,6 +160,18 @@ def pins(state: PinsState) -> Words | None:
             return None
 
 
+def not_saving(why: str | None) -> Words | None:
+    """What a crew must know while the terminal keeps nothing, and what they do instead; None while it saves."""
+    if why is None:
+        return None
+    return Words(
+        shape="not-saving",
+        head=f"Not saving: {why}",
+        detail="Say statuses and notes over the radio. Emergency works. Tell the fleet tech.",
+        mood="bad",
+    )
+
+
 def gate(assignment: Assignment) -> Words:
     """Whether to walk up: what an unarmed crew has to read before anything else."""
     if assignment.gate == Gate.SECURE:
