@@ -139,7 +139,7 @@ def _open(home: Path, who: Identity, ended: _Ended) -> tuple[Stores | None, Ledg
     try:
         lifeboat.probe(home)  # on a file system that became read-only a database opens, and only that
         stores = assembly.open_stores(home, who, ended.not_saving)
-    except SettingsError as wrong:
+    except (SettingsError, sqlite3.Error) as wrong:
         if how_to_start(wrong) is not Start.NOT_SAVING:
             raise
         log.error("not_saving", why=str(wrong))
@@ -181,7 +181,7 @@ class _Lifeguard:
         try:
             lifeboat.probe(self._home)
             self._opened.put(assembly.open_stores(self._home, self._who, self._ended.not_saving))
-        except SettingsError as wrong:
+        except (SettingsError, sqlite3.Error) as wrong:
             log.info("still_not_saving", why=str(wrong))
             if how_to_start(wrong) is not Start.NOT_SAVING:
                 self._ended.because(f"its files cannot be used as they are: {wrong}")
