@@ -22,7 +22,6 @@ import structlog
 from msgspec import Struct
 
 from edge import clock, clock_floor, desk, downlink, held, lifeboat, schema, settings, store, uplink
-from edge.beats import Beats
 from edge.cab import Cab
 from edge.clock import Clock
 from edge.clock_watch import ClockWatch
@@ -44,6 +43,7 @@ from edge.uplink import LinkState, LiveSlot, Uplink
 from firmware_bridge import pins
 from firmware_bridge.pins import Board
 from firmware_bridge.signals import Alert, EmergencyLamp, LinkLamp
+from serving.beats import Beats
 from serving.server import http_server
 from wire.state import Assignments, TerminalSettings
 from wire.topics import Section

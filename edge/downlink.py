@@ -14,7 +14,6 @@ from msgspec import Struct
 from sqlite_utils import Database
 
 from edge import assignments, emergency_kept, held, note_keys, outbox
-from edge.beats import ROUND_S_MAX
 from edge.clock import Clock
 from edge.clock_floor import MARGIN_MS
 from edge.identity import Identity
@@ -22,6 +21,7 @@ from edge.link import Message
 from edge.outbox import LEDGER, Signer
 from edge.store import Saves
 from edge.sync import HubSaid
+from serving.beats import ROUND_S_MAX
 from wire import topics
 from wire.codec import Malformed, decode
 from wire.facts import AuditFact, ShelfWanted, StateHeld

@@ -19,13 +19,13 @@ from msgspec.structs import replace
 from sqlite_utils import Database
 
 from edge import emergency_kept
-from edge.beats import ROUND_S_MAX
 from edge.clock import Clock
 from edge.emergency_state import NOTHING, Phase, Raised, View, hurry_again_s, is_heard, is_over, remembered, view_of
 from edge.identity import Identity
 from edge.link import Message, Notice, Sent, Subscribed
 from edge.outbox import Signer
 from edge.store import Saves, StoreGone
+from serving.beats import ROUND_S_MAX
 from wire import topics
 from wire.codec import Malformed, decode, encode
 from wire.facts import EmergencyFact

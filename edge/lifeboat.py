@@ -177,10 +177,19 @@ def probe(home: Path) -> None:
 class Ledger:
     """The ledger to all who read it or save in it: the file while the disk takes it, after that what it last said.
 
-    Any thread. `last`: what it says now; `why`: with no `store`, in a few words, why nothing is saved.
+    Any thread. `last`: what it says now; `why`: with no `store`, in a few words, why nothing is saved; `failed`: told when
+    the disk does not do what it was asked.
     """
 
-    def __init__(self, store: Store | None, last: Seen, why: str | None = None) -> None:
+    def __init__(
+        self,
+        store: Store | None,
+        last: Seen,
+        why: str | None = None,
+        *,
+        failed: Callable[[BaseException], None] = lambda wrong: None,
+    ) -> None:
+        self._failed = failed
         self._guard = Lock()
         self._using = Lock()  # of the connection in memory
         self._store = store
@@ -205,6 +214,10 @@ class Ledger:
             if self._store is store:
                 raise
             return self._in_memory(work, may_write=False)  # it went down under us
+        except sqlite3.Error as wrong:
+            if wrong.sqlite_errorcode & 0xFF != sqlite3.SQLITE_FULL and how_to_start(wrong) is Start.NOT_SAVING:
+                self._failed(wrong)  # a full disk still reads, and may have room for the next
+            raise
         if last is not None:
             with self._guard:
                 if last.number > self._last.number:

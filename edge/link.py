@@ -22,8 +22,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge import tls
-from edge.beats import ROUND_S_MAX
 from edge.tls import TlsFiles
+from serving.beats import ROUND_S_MAX
 from wire.enrollment import BrokerAddress
 from wire.topics import HUB_PRESENCE, Up, UpTopic, every_down, text
 

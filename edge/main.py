@@ -144,8 +144,8 @@ def _open(home: Path, who: Identity, ended: _Ended) -> tuple[Stores | None, Ledg
             raise
         log.error("not_saving", why=str(wrong))
         last = lifeboat.read_in_memory(home / LEDGER_FILE, lambda copy: Store(copy, schema.LEDGER))
-        return None, Ledger(None, last, lifeboat.in_words(wrong))
-    return stores, Ledger(stores.ledger, stores.ledger.do(lifeboat.seen))
+        return None, Ledger(None, last, lifeboat.in_words(wrong), failed=ended.not_saving)
+    return stores, Ledger(stores.ledger, stores.ledger.do(lifeboat.seen), failed=ended.not_saving)
 
 
 class _Lifeguard:

@@ -17,13 +17,13 @@ from msgspec import Struct
 from sqlite_utils import Database
 
 from edge import outbox, policy
-from edge.beats import ROUND_S_MAX
 from edge.clock import Clock
 from edge.link import Acknowledged, Closed, Notice, Opened, Sent, Subscribed
 from edge.outbox import LEDGER, Numbers, Signer
 from edge.policy import Cadence, Reported
 from edge.store import Store
 from edge.sync import NO_SUBSCRIBER, HubSaid, Sync, Want
+from serving.beats import ROUND_S_MAX
 from wire.fix import Fix
 from wire.live import Live, Presence, sign_live, sign_presence
 from wire.topics import Up

@@ -40,6 +40,7 @@ class DownlinkParts(Struct, frozen=True, kw_only=True):
     vouched: Vouched
     look_s: float = LOOK_S
     again_s: float = AGAIN_S_MIN
+    beat: Callable[[], None] = lambda: None
 
 
 class _Sent(Struct, kw_only=True):
@@ -99,6 +100,7 @@ class Downlink:
     def run(self) -> None:
         """Send what was asked for, until `stop`."""
         while (asked := self._next()) is not None:
+            self._parts.beat()
             try:
                 self._answer(asked)
             except DBAPIError as wrong:

@@ -1,4 +1,4 @@
-"""Which of the terminal's threads still go round: one that hangs in a lock looks alive, and does nothing."""
+"""Which of a process's threads still go round: one that hangs in a lock looks alive, and does nothing."""
 
 from __future__ import annotations
 
