@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from shutil import copytree, rmtree
 
@@ -58,14 +59,14 @@ class Disk:
 
     def fill(self) -> None:
         """Not a byte more fits, for anybody: root's own share is taken as well."""
-        with (self.folder / "filler").open("wb") as filler:
-            for size in (1 << 20, 1 << 12, 1):
-                try:
-                    while True:
-                        filler.write(bytes(size))
-                        filler.flush()
-                except OSError:
-                    continue
+        filler = os.open(self.folder / "filler", os.O_WRONLY | os.O_CREAT)
+        for size in (1 << 20, 1 << 12, 1):
+            with suppress(OSError):
+                while True:
+                    os.write(filler, bytes(size))
+        with suppress(OSError):
+            os.fsync(filler)
+        os.close(filler)
 
     def empty(self) -> None:
         (self.folder / "filler").unlink()

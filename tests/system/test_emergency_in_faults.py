@@ -35,6 +35,8 @@ class Ground:
         self.screen = Browser(site.fleet.station(VEHICLE).screen)
 
     def phase(self) -> str | None:
+        if self.site.children[VEHICLE].pid is None:
+            self.site.restart(VEHICLE)  # as systemd would
         try:
             state = self.screen.json("/api/v1/state")
         except Unanswered:

@@ -48,11 +48,11 @@ class Ground:
 
     def press(self, times: int) -> None:
         """Statuses that the screen takes, one after the other."""
-        self.state()
+        now = self.state()["status"]
         for _ in range(times):
-            status = "available" if self.taken and self.taken[-1] == "break" else "break"
-            self.screen.submit("/status", {"status": status})
-            self.taken.append(status)
+            now = "available" if now == "break" else "break"
+            self.screen.submit("/status", {"status": now})
+            self.taken.append(now)
 
     def at_the_hub(self) -> list[str]:
         store = sqlite3.connect(f"file:{self.site.home / 'hub' / 'hub.db'}?mode=ro", uri=True, timeout=10)
@@ -101,7 +101,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 
 
 def sent_to(ground: Ground, place: str) -> str:
-    """An incident at `place`, and the vehicle assigned to it."""
+    """An incident at `place`, and the vehicle sent there; the assignment."""
     console, incident = ground.site.console, f"inc-{secrets.token_hex(6)}"
     made = {
         "id": incident,
@@ -118,7 +118,11 @@ def sent_to(ground: Ground, place: str) -> str:
     ranking = console.post(f"/api/v1/incidents/{incident}/ranking", {})["ranking"]
     assigned = {"id": f"asg-{secrets.token_hex(6)}", "unit": VEHICLE.lower(), "ranking": ranking, "reason": "a test"}
     console.post(f"/api/v1/incidents/{incident}/assignments", assigned)
-    return incident
+    return assigned["id"]
+
+
+def release(ground: Ground, assignment: str) -> None:
+    ground.site.console.post(f"/api/v1/assignments/{assignment}/release", {"reason": "a test"})
 
 
 @pytest.mark.parametrize("fault", ["read-only", "gone"])
@@ -126,7 +130,7 @@ def test_what_a_crew_relies_on_goes_on_without_the_disk_and_all_that_was_saved_a
     ground: Ground, fault: str, report: Callable[[object], None]
 ) -> None:
     ground.press(5)
-    incident = sent_to(ground, "By the fountain")
+    first = sent_to(ground, "By the fountain")
     until("the assignment on the screen", lambda: "By the fountain" in ground.screen.get("/"))
     began_s = time.monotonic()
     ground.disk.fail() if fault == "read-only" else ground.disk.vanish()
@@ -150,8 +154,7 @@ def test_what_a_crew_relies_on_goes_on_without_the_disk_and_all_that_was_saved_a
     kept = ground.emergencies_in_the_log()
     newest = ground.arrived_ms()
     until("another position at the console", lambda: ground.arrived_ms() > newest)
-    console = ground.site.console
-    console.post(f"/api/v1/incidents/{incident}/close", {"disposition": "stabilized_in_place"})
+    release(ground, first)
     other = sent_to(ground, "At the harbor")
     until("another assignment, which is not saved either", lambda: "At the harbor" in ground.screen.get("/"))
 
@@ -162,7 +165,7 @@ def test_what_a_crew_relies_on_goes_on_without_the_disk_and_all_that_was_saved_a
     until("the emergency in the log as well", lambda: ground.emergencies_in_the_log() == kept + 1)
     assert ground.raised()[0]["presses"] == 1
     ground.take_and_clear()
-    console.post(f"/api/v1/incidents/{other}/close", {"disposition": "stabilized_in_place"})
+    release(ground, other)
     until("no assignment", lambda: ground.state()["assignment"] is None)
     ground.press(2)
     until("all that was saved at the hub", lambda: ground.at_the_hub()[-len(ground.taken) :] == ground.taken)
@@ -176,7 +179,7 @@ def test_what_a_crew_relies_on_goes_on_without_the_disk_and_all_that_was_saved_a
 
 def test_a_start_on_a_disk_that_cannot_be_written_shows_and_calls_and_waits(ground: Ground) -> None:
     ground.press(2)
-    incident = sent_to(ground, "At the old mill")
+    assignment = sent_to(ground, "At the old mill")
     until("the assignment on the screen", lambda: "At the old mill" in ground.screen.get("/"))
     terminal = ground.site.children[VEHICLE]
     terminal.kill()
@@ -192,7 +195,7 @@ def test_a_start_on_a_disk_that_cannot_be_written_shows_and_calls_and_waits(grou
     until("it to save again", ground.is_saving)
     ground.take_and_clear()
     until("all that was saved at the hub", lambda: ground.at_the_hub()[-len(ground.taken) :] == ground.taken)
-    ground.site.console.post(f"/api/v1/incidents/{incident}/close", {"disposition": "stabilized_in_place"})
+    release(ground, assignment)
 
 
 def test_a_start_without_its_identity_says_so(ground: Ground) -> None:
