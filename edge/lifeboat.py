@@ -80,15 +80,15 @@ def in_words(wrong: BaseException) -> str:
         code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
         number = cause.errno if isinstance(cause, OSError) else None
         if code == sqlite3.SQLITE_FULL or number in (errno.ENOSPC, errno.EDQUOT):
-            return "its disk is full"
+            return "the disk is full"
         if code == sqlite3.SQLITE_READONLY or number == errno.EROFS:
-            return "its disk cannot be written"
+            return "the disk cannot be written"
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return "another program holds its files"
+            return "another program holds the files"
         if code == sqlite3.SQLITE_CANTOPEN or number in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
-            return "its disk is not there"
+            return "the disk is not there"
         cause = cause.__cause__
-    return "its disk has failed"
+    return "the disk has failed"
 
 
 class Seen(Struct, frozen=True):

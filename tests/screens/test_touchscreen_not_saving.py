@@ -10,7 +10,7 @@ import pytest
 
 from tests.screens.screen_rig import Browser, ScreenRig, an_assignment
 
-WHY = "its disk cannot be written"
+WHY = "the disk cannot be written"
 
 
 @pytest.fixture

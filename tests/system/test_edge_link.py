@@ -187,7 +187,7 @@ def test_a_file_that_somebody_holds_is_done_without_and_what_was_saved_is_still_
     stranger.execute("begin exclusive")
     site.say_roster()  # which cannot be committed now
     until("'not saving'", lambda: is_saving(site) is False)
-    assert site.terminal.state()["saving"]["why"] == "Not saving: another program holds its files"
+    assert site.terminal.state()["saving"]["why"] == "Not saving: another program holds the files"
     assert site.terminal.link()["unsent"] == 1
     stranger.execute("rollback")
     stranger.close()

@@ -187,7 +187,7 @@ def test_a_start_on_a_disk_that_cannot_be_written_shows_and_calls_and_waits(grou
     ground.site.restart(VEHICLE)
     assert ground.is_not_saving()
     page = ground.screen.get("/")
-    assert "Not saving: its disk cannot be written" in page and "At the old mill" in page
+    assert "Not saving: the disk cannot be written" in page and "At the old mill" in page
     ground.screen.submit("/emergency/raise", {})
     until("the emergency at the console", ground.raised)
     until("'received' in the cab", lambda: ground.state()["emergency"]["phase"] == "received")
