@@ -72,8 +72,14 @@ class Disk:
         (self.folder / "filler").unlink()
 
     def mend(self) -> None:
-        """Unmounted, checked, mounted again, as somebody or a restart of the board would."""
+        """Unmounted, checked, mounted again, as somebody or a restart of the board would.
+
+        Under another name: who made a mount namespace of their own meanwhile holds the file system as it was.
+        """
         self.unmount()
+        before, self.image = self.image, self.image.with_suffix(f".{time.monotonic_ns()}")
+        subprocess.run(["cp", "--sparse=always", before, self.image], check=True)
+        before.unlink()
         subprocess.run(["e2fsck", "-fy", self.image], capture_output=True)
         self.mount()
 
