@@ -30,6 +30,7 @@ from edge.emergency import Emergency
 from edge.identity import Identity
 from edge.lifeboat import Heard, Ledger, TrailAfloat
 from edge.link import Link, Message, Notice
+from edge.orders import Obeyed
 from edge.outbox import LEDGER, TRAIL, Signer, numbers
 from edge.policy import Cadence
 from edge.screen.zone import Zone
@@ -39,6 +40,7 @@ from edge.store import Store
 from edge.tls import TlsFiles
 from edge.tracker import DESK, NOT_FITTED, GpsState, Tracker
 from edge.trail import TrailKeeper
+from edge.twin import Twin
 from edge.uplink import LinkState, LiveSlot, Uplink
 from firmware_bridge import pins
 from firmware_bridge.pins import Board
@@ -152,6 +154,8 @@ class Terminal:
         self._hands: list[Part] = []  # those that save, or the lifeboat's
         self._trail = TrailAfloat()
         self._cab: Cab | None = None
+        self._twin = Twin()
+        self._zone = Zone(self._now.mono_s)
         self._notices: Queue[uplink.Event] = uplink.inbox()
         self._heard_of_hub: Queue[Message | None] = downlink.inbox()
 
@@ -207,12 +211,11 @@ class Terminal:
         _add(self._crew, "emergency-keep", self._alarm.keep, self._alarm.stop)
         _add(self._crew, "live", self._live.run, self._live.stop)
         gps_state = self._start_tracker()
-        zone = Zone(now.mono_s)
         known = ledger.do(lambda db: held.content(db, who.kem, Section.ASSIGNMENTS, Assignments))
-        self._start_cab(gps_state, zone, known)
+        self._start_cab(gps_state, known)
         self._start_hands()  # after the cab, which rings for what the hub says
         _add(self._crew, "link", self._link.run, self._link.stop)
-        self._start_screen(gps_state, zone)
+        self._start_screen(gps_state)
 
     def sink(self, wrong: BaseException) -> None:
         """The disk has failed: nothing is saved from now on, and everybody is told so."""
@@ -277,6 +280,7 @@ class Terminal:
             self._live,
             software=self._software,
             chance=self._chance,
+            twin=self._twin,
             beat=self.beats.of("uplink"),
         )
         self._down = Downlink(
@@ -292,6 +296,8 @@ class Terminal:
             refused=self._up.refused,
             desk=self._desk(),
             assigned=self._assigned,
+            ordered=self._ordered,
+            contradicted=lambda: self._twin.contradicted(self._now.mono_s()),
             beat=self.beats.of("downlink"),
         )
 
@@ -311,6 +317,12 @@ class Terminal:
     def _assigned(self, said: Assignments) -> None:
         if self._cab is not None:
             self._cab.assigned(said.assignments)
+
+    def _ordered(self, obeyed: Obeyed) -> None:
+        if obeyed.locks:
+            self._zone.lock()
+        if obeyed.resends:
+            self._up.say_again()
 
     def _desk(self) -> Desk | None:
         if self._who.kind != "desk":
@@ -341,7 +353,7 @@ class Terminal:
         _add(self._crew, "tracker", lambda: tracker.run(source.readings(stop)), stop.set)
         return tracker.state
 
-    def _start_cab(self, gps_state: Callable[[], GpsState], zone: Zone, known: Assignments | None) -> None:
+    def _start_cab(self, gps_state: Callable[[], GpsState], known: Assignments | None) -> None:
         if self._board is None:
             return
         cab = Cab(
@@ -350,8 +362,8 @@ class Terminal:
             phase=lambda: EmergencyLamp(self._alarm.phase()),
             link=lambda: LinkLamp(self._up.hears_us()),
             gps=lambda: gps_state().word,
-            ignition=lambda is_on: None if is_on else zone.lock(),
-            docked=lambda is_docked: None if is_docked else zone.lock(),
+            ignition=lambda is_on: None if is_on else self._zone.lock(),
+            docked=lambda is_docked: None if is_docked else self._zone.lock(),
             power_failing=lambda: self._ends.because(POWER_FAILING),
             assignments=known.assignments if known is not None else (),
             beat=self.beats.of("cab"),
@@ -360,7 +372,7 @@ class Terminal:
         _add(self._crew, "cab-tell", cab.tell, cab.stop_telling)
         self._cab = cab
 
-    def _start_screen(self, gps_state: Callable[[], GpsState], zone: Zone) -> None:
+    def _start_screen(self, gps_state: Callable[[], GpsState]) -> None:
         # Flask costs 0.3 s and 30 MB: the receiver is being read by now.
         from edge.screen import guard
         from edge.screen.app import ScreenParts, create_screen
@@ -378,7 +390,7 @@ class Terminal:
                 wake=self._stirred,
                 emergency=self._alarm,
                 pins_state=pins.no_pins if cab is None else cab.state,
-                zone=zone,
+                zone=self._zone,
                 unsaved=(lambda: None) if cab is None else lambda: cab.alert(Alert.UNSAVED),
                 not_saving=lambda: self.ledger.why,
             )
