@@ -31,7 +31,7 @@ RAM = Path("/dev/shm")  # noqa: S108  # a folder of our own is made in it, reada
 PROBE_FILE = ".saves"
 PROBE_BYTES = 64 * 1024  # a disk with less room than this takes no note
 LOOK_S_MIN, LOOK_S_MAX = 5.0, 60.0  # how often to see whether the disk is good again; a sick one is not worn out
-HUNG_S_MAX = 15.0  # a write that takes this long is none: the watchdog must not find out first
+HUNG_S_MAX = 10.0  # a write that takes this long is none: the watchdog must not find out first
 READABLE = ("log", "held", "press", "shift", "emergency", "fact")  # small; notes and records stay where they are
 
 _SALVAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -32,7 +32,7 @@ BEAT_S = 5.0
 AFLOAT_S = 1.0  # the same while nothing is saved: nobody shall wait for the next beat once the disk is good again
 UNSAVED_S_MAX = 5.0  # an emergency that the disk did not take has this long to be heard before the end
 LAST_WORDS_S_MAX = 2.0  # a second of the five has passed when we know that power fails, and the trail wants two
-END_S_MAX = 12.0  # then a process that ends for a fault ends as it is, whatever hangs
+END_S_MAX = 4.0  # then a process that ends for a fault ends as it is, whatever hangs
 
 log = structlog.get_logger()
 
@@ -61,7 +61,6 @@ def run(home: Path) -> None:
     except SettingsError as wrong:
         raise Misuse(str(wrong)) from None
     if ended.why:
-        click.echo(f"The terminal ends because {ended.why}.", err=True)
         sys.exit(1)
 
 
@@ -129,6 +128,8 @@ def _run(home: Path, ended: _Ended) -> None:
         terminal.start(ledger, stores)
         _watch(terminal, _Lifeguard(home, who, ended), ended)
         _let_out(terminal, LAST_WORDS_S_MAX if ended.why == POWER_FAILING else UNSAVED_S_MAX)
+        if ended.why:
+            _end_late()
     finally:
         ended.is_over = True
         terminal.stop()
@@ -211,10 +212,8 @@ def _watch(terminal: Terminal, lifeguard: _Lifeguard, ended: _Ended) -> None:
         ended.event.wait(AFLOAT_S if terminal.stores is None else BEAT_S)
         ended.event.clear()
     systemd.notify("STOPPING=1")
-    if ended.why:
-        late = Timer(END_S_MAX, os._exit, (1,))
-        late.daemon = True
-        late.start()
+    if ended.why:  # said now: what hangs may hold up the end
+        click.echo(f"The terminal ends because {ended.why}.", err=True)
 
 
 def _refloat(terminal: Terminal, stores: Stores, lifeguard: _Lifeguard) -> None:
@@ -224,6 +223,12 @@ def _refloat(terminal: Terminal, stores: Stores, lifeguard: _Lifeguard) -> None:
     except (StoreGone, sqlite3.Error) as wrong:  # it did not last
         terminal.sink(wrong)
         lifeguard.sunk()
+
+
+def _end_late() -> None:
+    late = Timer(END_S_MAX, os._exit, (1,))
+    late.daemon = True
+    late.start()
 
 
 def _let_out(terminal: Terminal, for_s_max: float) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 ROUND_S_MAX = 5.0  # every thread comes by at least this often, also when there is nothing to do
-HUNG_S_MAX = 20.0  # longer than a slow card takes for anything; with what notices it, less than thirty seconds
+HUNG_S_MAX = 15.0  # longer than a slow card takes for anything; with what notices it and the end, less than thirty
 
 
 class Beats:

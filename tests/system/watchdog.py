@@ -18,10 +18,52 @@ RESTART_S = 0.5
 MEMORY = Path("/sys/fs/cgroup/memory")  # the first version of cgroups
 
 
-class Watched:
-    """A program that is killed when it has not said for `watchdog_s` that it is well, and started again when it ends."""
+def why_no_cage() -> str | None:
+    """Why a program's memory cannot be bounded here; None when it can."""
+    if os.geteuid() != 0:
+        return "bounding a program's memory needs root"
+    return None if (MEMORY / "memory.limit_in_bytes").exists() else "this machine has no memory controller of version 1"
 
-    def __init__(self, argv: Sequence[str], log: Path, watchdog_s: float, environment: Mapping[str, str]) -> None:
+
+class Cage:
+    """A bound on the memory of a program; the kernel kills it when it wants more."""
+
+    def __init__(self, name: str) -> None:
+        self._folder = MEMORY / name
+        self._folder.mkdir()
+
+    def put(self, pid: int) -> None:
+        """`pid`, which has just been started: what it takes from now on is counted."""
+        (self._folder / "cgroup.procs").write_text(str(pid))
+
+    def squeeze(self, more: int) -> None:
+        """Nobody in here gets more than these bytes beyond what they have."""
+        has = int((self._folder / "memory.usage_in_bytes").read_text())
+        (self._folder / "memory.limit_in_bytes").write_text(str(has + more))
+
+    def close(self) -> None:
+        for _ in range(50):
+            with suppress(OSError):
+                self._folder.rmdir()
+                return
+            time.sleep(0.1)
+
+
+class Watched:
+    """A program that is killed when it has not said for `watchdog_s` that it is well, and started again when it ends.
+
+    `cage`: for its first start.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        log: Path,
+        watchdog_s: float,
+        environment: Mapping[str, str],
+        cage: Cage | None = None,
+    ) -> None:
+        self._cage = cage
         self._argv, self._log, self._watchdog_s = argv, log, watchdog_s
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         path = log.with_suffix(".notify")
@@ -62,6 +104,8 @@ class Watched:
         self.is_ready.clear()
         with self._log.open("ab") as log:
             self._child = child = subprocess.Popen(self._argv, stdout=log, stderr=log, env=self._environment)
+        if self._cage is not None and self.starts == 0:
+            self._cage.put(child.pid)
         self.starts += 1
         heard_s = time.monotonic() + PATIENCE_S  # the watchdog begins with READY
         while child.poll() is None and not self._stopping.is_set():
@@ -81,34 +125,3 @@ class Watched:
         if child.poll() is None:
             child.send_signal(signal.SIGKILL)
         child.wait()
-
-
-def why_no_cage() -> str | None:
-    """Why a program's memory cannot be bounded here; None when it can."""
-    if os.geteuid() != 0:
-        return "bounding a program's memory needs root"
-    return None if (MEMORY / "memory.limit_in_bytes").exists() else "this machine has no memory controller of version 1"
-
-
-class Cage:
-    """A bound on the memory of a program; the kernel kills it when it wants more."""
-
-    def __init__(self, name: str) -> None:
-        self._folder = MEMORY / name
-        self._folder.mkdir()
-        (self._folder / "memory.move_charge_at_immigrate").write_text("3")
-
-    def put(self, pid: int) -> int:
-        """`pid` with what it has now; how many bytes that is."""
-        (self._folder / "cgroup.procs").write_text(str(pid))
-        return int((self._folder / "memory.usage_in_bytes").read_text())
-
-    def allow(self, size: int) -> None:
-        (self._folder / "memory.limit_in_bytes").write_text(str(size))
-
-    def close(self) -> None:
-        for _ in range(50):
-            with suppress(OSError):
-                self._folder.rmdir()
-                return
-            time.sleep(0.1)
