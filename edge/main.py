@@ -61,6 +61,7 @@ def run(home: Path) -> None:
     except SettingsError as wrong:
         raise Misuse(str(wrong)) from None
     if ended.why:
+        _say_why(ended.why)
         sys.exit(1)
 
 
@@ -129,7 +130,7 @@ def _run(home: Path, ended: _Ended) -> None:
         _watch(terminal, _Lifeguard(home, who, ended), ended)
         _let_out(terminal, LAST_WORDS_S_MAX if ended.why == POWER_FAILING else UNSAVED_S_MAX)
         if ended.why:
-            _end_late()
+            _end_late(ended.why)
     finally:
         ended.is_over = True
         terminal.stop()
@@ -212,8 +213,6 @@ def _watch(terminal: Terminal, lifeguard: _Lifeguard, ended: _Ended) -> None:
         ended.event.wait(AFLOAT_S if terminal.stores is None else BEAT_S)
         ended.event.clear()
     systemd.notify("STOPPING=1")
-    if ended.why:  # said now: what hangs may hold up the end
-        click.echo(f"The terminal ends because {ended.why}.", err=True)
 
 
 def _refloat(terminal: Terminal, stores: Stores, lifeguard: _Lifeguard) -> None:
@@ -225,8 +224,18 @@ def _refloat(terminal: Terminal, stores: Stores, lifeguard: _Lifeguard) -> None:
         lifeguard.sunk()
 
 
-def _end_late() -> None:
-    late = Timer(END_S_MAX, os._exit, (1,))
+def _say_why(why: str) -> None:
+    click.echo(f"The terminal ends because {why}.", err=True)
+
+
+def _end_late(why: str) -> None:
+    """End soon, whatever hangs and holds up the orderly end."""
+
+    def end() -> None:
+        _say_why(why)
+        os._exit(1)
+
+    late = Timer(END_S_MAX, end)
     late.daemon = True
     late.start()
 
