@@ -242,6 +242,7 @@ def _start(
         assigned=lambda said: None if cab is None else cab.assigned(said.assignments),
         ordered=ordered,
         contradicted=lambda: twin.contradicted(now.mono_s()),
+        contested=lambda: twin.contested(now.mono_s()),
     )
     said = stores.ledger.do(lambda db: held.content(db, who.kem, Section.SETTINGS, TerminalSettings))
     if said is not None:

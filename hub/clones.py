@@ -212,6 +212,7 @@ def _flag(batch: Batch, device: str, boot: bytes, why: str, *, is_stranger: bool
         )
     if is_stranger:
         batch.strangers.add((device, boot))
+    batch.contested.add(device)
     batch.is_troubled = True
 
 
