@@ -298,6 +298,7 @@ class Terminal:
             assigned=self._assigned,
             ordered=self._ordered,
             contradicted=lambda: self._twin.contradicted(self._now.mono_s()),
+            contested=lambda: self._twin.contested(self._now.mono_s()),
             beat=self.beats.of("downlink"),
         )
 

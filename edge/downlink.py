@@ -74,7 +74,7 @@ def inbox() -> Queue[Message | None]:
 
 
 class Downlink:
-    """One thread that takes what came in order. `hub_said`, `spread`, `settings`, `assigned`, `wake`, `refused`, `ordered`, `contradicted` are told
+    """One thread that takes what came in order. `hub_said`, `spread`, `settings`, `assigned`, `wake`, `refused`, `ordered`, `contradicted`, `contested` are told
     what it means; `desk` is None in a vehicle."""
 
     def __init__(
@@ -95,6 +95,7 @@ class Downlink:
         ordered: Callable[[Obeyed], None] = lambda obeyed: None,
         contradicted: Callable[[], None] = lambda: None,
         beat: Callable[[], None] = lambda: None,
+        contested: Callable[[], None] = lambda: None,
     ) -> None:
         self._beat = beat
         self._ledger = logs[LEDGER]
@@ -114,6 +115,7 @@ class Downlink:
         self._assigned = assigned
         self._ordered = ordered
         self._contradicted = contradicted
+        self._contested = contested
         self._obeyed = Obeyed()  # by the newest list that was kept
         self._inbox = inbox
         self._audited: Version | None = None
@@ -169,6 +171,8 @@ class Downlink:
         if store is None:
             log.info("receipt_of_an_old_log", log_id=receipt.log_id.hex())
             return
+        if receipt.is_contested:
+            self._contested()
         if store.do(lambda db: outbox.is_anothers(db, receipt)):
             log.error("receipt_of_a_twin", log_id=receipt.log_id.hex(), through=receipt.through)
             self._contradicted()

@@ -447,7 +447,6 @@ class Uplink:
             return
         if reason in poison.ITS_OWN_FAULT and self._steps_aside(*owed, reason):
             self._sync.changed(*owed)
-            self._look()
         else:
             self._sync.acknowledged(*owed, reason, self._clock.mono_s())
 
@@ -463,6 +462,7 @@ class Uplink:
         is_aside = self._logs[name].do(lambda db: poison.step_aside(db, self._signer, seq, reason))
         if is_aside:
             log.error("record_refused", log=name, seq=seq, reason=reason)
+            self._look()  # what it said is owed anew
         return is_aside
 
     def _send_again(self) -> None:
