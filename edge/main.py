@@ -25,12 +25,14 @@ from edge.cab import Cab
 from edge.clock import Clock
 from edge.clock_watch import ClockWatch
 from edge.commands import HOME, Misuse, clock_floor_command, desk_commands, pin
+from edge.disk import DiskRoom, DiskWatch
 from edge.downlink import Desk, Downlink
 from edge.emergency import Emergency
 from edge.identity import Identity
 from edge.link import Link, Message, Notice
 from edge.outbox import LEDGER, TRAIL, Signer
 from edge.policy import Cadence
+from edge.room import MB
 from edge.screen.zone import Zone
 from edge.settings import ReceiverSettings, Settings, SettingsError, TimeSettings
 from edge.source import source_of
@@ -144,10 +146,12 @@ def _run(home: Path, ended: _Ended) -> None:
         raise SettingsError(f"{home / settings.SETTINGS_FILE} names pins, and a desk has none: remove [pins].")
     store.lock_home(home)
     board = None if chosen.pins is None else pins.open_board(chosen.pins, home)  # before there are threads
-    stores = _open_stores(home, who, ended)
+    disk = DiskRoom(home, chosen.disk.reserve_mb * MB)
+    disk.open()
+    stores = _open_stores(home, who, disk, ended)
     parts: list[_Part] = []
     try:
-        alarm = _start(parts, home, chosen, who, stores, board, ended)
+        alarm = _start(parts, home, chosen, who, stores, disk, board, ended)
         _watch(parts, stores, ended)
         _let_out(alarm, LAST_WORDS_S_MAX if ended.why == POWER_FAILING else UNSAVED_S_MAX)
     finally:
@@ -159,10 +163,11 @@ def _run(home: Path, ended: _Ended) -> None:
         stores.close()
 
 
-def _open_stores(home: Path, who: Identity, ended: _Ended) -> _Stores:
-    ledger = Store(home / LEDGER_FILE, schema.LEDGER, died=ended.because)
-    trail = Store(home / TRAIL_FILE, schema.TRAIL, died=ended.because) if who.kind == "vehicle" else None
-    return _Stores(ledger, trail)
+def _open_stores(home: Path, who: Identity, disk: DiskRoom, ended: _Ended) -> _Stores:
+    ledger = Store(home / LEDGER_FILE, schema.LEDGER, died=ended.because, spare=disk.give)
+    if who.kind != "vehicle":
+        return _Stores(ledger, None)
+    return _Stores(ledger, Store(home / TRAIL_FILE, schema.TRAIL, died=ended.because, spare=disk.give))
 
 
 def _start(
@@ -171,6 +176,7 @@ def _start(
     chosen: Settings,
     who: Identity,
     stores: _Stores,
+    disk: DiskRoom,
     board: Board | None,
     ended: _Ended,
 ) -> Emergency:
@@ -242,13 +248,15 @@ def _start(
     _add(parts, "uplink", up.run, up.stop)
     watch = ClockWatch(now, stores.ledger, signer, home, up.wake)
     _add(parts, "clock", watch.run, watch.stop)
-    gps_state = _start_tracker(parts, home, chosen.receiver, chosen.time, stores, signer, now, live, up)
+    room = DiskWatch(disk, stores.ledger, signer, now, up.wake)
+    _add(parts, "disk", room.run, room.stop)
+    gps_state = _start_tracker(parts, home, chosen.receiver, chosen.time, stores, disk, signer, now, live, up)
     zone = Zone(now.mono_s)
     known = stores.ledger.do(lambda db: held.content(db, who.kem, Section.ASSIGNMENTS, Assignments))
     cab = _start_cab(parts, board, up, alarm, gps_state, zone, known, ended)
     _add(parts, "downlink", down.run, down.stop)  # after the cab, which rings for what it hears
     _add(parts, "link", broker.run, broker.stop)
-    _start_screen(parts, chosen, home, who, stores, signer, now, up, gps_state, alarm, stirred, cab, zone)
+    _start_screen(parts, chosen, home, who, stores, signer, now, up, gps_state, alarm, stirred, cab, zone, disk)
     return alarm
 
 
@@ -258,6 +266,7 @@ def _start_tracker(
     receiver: ReceiverSettings | None,
     timing: TimeSettings,
     stores: _Stores,
+    disk: DiskRoom,
     signer: Signer,
     now: Clock,
     live: LiveSlot,
@@ -272,7 +281,7 @@ def _start_tracker(
     source = source_of(receiver, timing, home)
     tracker = Tracker(
         now,
-        TrailKeeper(stores.trail, signer, now),
+        TrailKeeper(stores.trail, signer, now, growth=lambda: disk.look().growth),
         live.offer,
         up.wake,
         is_emergency=live.is_emergency,
@@ -324,6 +333,7 @@ def _start_screen(
     stirred: Callable[[], None],
     cab: Cab | None,
     zone: Zone,
+    disk: DiskRoom,
 ) -> None:
     # Flask costs 0.3 s and 30 MB: the receiver is being read by now.
     from edge.screen import guard
@@ -342,6 +352,7 @@ def _start_screen(
             emergency=alarm,
             pins_state=pins.no_pins if cab is None else cab.state,
             zone=zone,
+            room=disk.state,
             unsaved=(lambda: None) if cab is None else lambda: cab.alert(Alert.UNSAVED),
         )
     )

@@ -168,6 +168,30 @@ def sweep(db: Database, now_ms: int) -> int:
     ).rowcount
 
 
+def let_go(db: Database, records_max: int) -> int:
+    """Through which number copies were let go early, the oldest few that the hub's receipt covers; 0 when there are none.
+
+    For a disk that is nearly full, so that what nobody else has finds room. The newest copy stays: it carries the clock
+    of `last_receipted_ms`.
+    """
+    row: tuple[int | None] = db.execute(
+        "select max(seq) from (select seq from record where seq < (select through from log) order by seq limit ?)",
+        [records_max],
+    ).fetchone()
+    if row[0] is None:
+        return 0
+    db.execute("delete from record where seq <= ?", [row[0]])
+    return row[0]
+
+
+def rewrite(db: Database, seq: int, data: bytes) -> None:
+    """Other bytes for a record that nobody outside this file has ever seen. Deleted and inserted, because SQLite joins
+    pages that have become half empty only when it deletes."""
+    row: tuple[str, int] = db.execute("select kind, stored_ms from record where seq = ?", [seq]).fetchone()
+    db.execute("delete from record where seq = ?", [seq])
+    db.execute("insert into record (seq, kind, data, stored_ms) values (?, ?, ?, ?)", [seq, row[0], data, row[1]])
+
+
 def _take_number(db: Database) -> tuple[bytes, int]:
     log_id, seq, _, _ = _log(db)
     db.execute("update log set next = ?", [seq + 1])

@@ -40,12 +40,21 @@ class Store:
     """The file at `path`, brought to the last of `steps`. SettingsError when it cannot be used.
 
     `died` is called, on the store's own thread, when the disk let it down: the process must end then, because after a
-    failed sync nobody knows what the kernel still holds, and asking again would only pretend.
+    failed sync nobody knows what the kernel still holds, and asking again would only pretend. `spare`: whether room was
+    made on a disk that is full; then what found none is done once more.
     """
 
-    def __init__(self, path: Path, steps: tuple[Step, ...], *, died: Callable[[str], None] = lambda why: None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        steps: tuple[Step, ...],
+        *,
+        died: Callable[[str], None] = lambda why: None,
+        spare: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._path = path
         self._died = died
+        self._spare = spare
         self._jobs: Queue[Callable[[Database], None] | None] = Queue(WAITING_MAX)
         opened: Future[None] = Future()
         self._thread = Thread(target=self._run, args=(steps, opened), name=f"store-{path.stem}", daemon=True)
@@ -68,7 +77,7 @@ class Store:
 
         def job(db: Database) -> None:
             try:
-                value = _in_transaction(db, work)
+                value = self._saved(db, work)
             except BaseException as wrong:
                 answer.set_exception(wrong)
                 raise
@@ -95,6 +104,14 @@ class Store:
                 return self._jobs.put(job, timeout=ASK_AGAIN_S)
             except Full:
                 continue
+
+    def _saved(self, db: Database, work: Callable[[Database], T]) -> T:
+        try:
+            return _in_transaction(db, work)
+        except sqlite3.Error as wrong:
+            if not is_full(wrong) or not self._spare():
+                raise
+        return _in_transaction(db, work)
 
     def _run(self, steps: tuple[Step, ...], opened: Future[None]) -> None:
         try:
@@ -156,6 +173,12 @@ def _lowest_reader(steps: tuple[Step, ...]) -> int:
 def _number(conn: sqlite3.Connection, pragma: str) -> int:
     row: tuple[int] = conn.execute(f"pragma {pragma}").fetchone()
     return row[0]
+
+
+def is_full(wrong: Exception) -> bool:
+    """Whether nothing was written because the disk is full; the store goes on, and so should whoever asked."""
+    code = getattr(wrong, "sqlite_errorcode", None)
+    return isinstance(wrong, sqlite3.Error) and code is not None and code & 0xFF == sqlite3.SQLITE_FULL
 
 
 def _in_transaction(db: Database, work: Callable[[Database], T]) -> T:

@@ -1,0 +1,107 @@
+"""How the log of positions makes room: first by copies of what the hub has, then by every second fix, oldest first.
+
+Only a record that was never handed to the link is rewritten: the hub may hold what was, and two different records of one
+number would be taken for a forgery. Its number stays, and what it lost is counted in it. Every function runs inside the
+caller's transaction, on `trail.db`.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+from sqlite_utils import Database
+
+from edge import outbox
+from edge.outbox import Owed, Signer
+from wire.codec import Malformed
+from wire.records import RECORD_BYTES_MAX, Kind, open_record, sign_record
+from wire.trail import Trail, TrailPoint, pack, unpack
+
+BITE_RECORDS = 64  # one transaction stays this short: on a Pi some 50 ms of signing
+BITES_MAX = 4  # a minute's record needs the room of three others
+HANDED_AHEAD = 256  # how far the mark runs before the link: one write a window would be two commits a record
+POINTS_MIN = 4  # a signature and an envelope are 250 bytes: below this a record gets no smaller
+FREE_PAGES = 12  # what a record of a minute, its index pages and a piece can touch at once
+
+
+def hand_out(db: Database, first: int, records_max: int, bytes_max: int) -> tuple[Owed, ...]:
+    """As `outbox.read`, and what is answered will never be rewritten: that is on the disk before the first byte goes."""
+    owed = outbox.read(db, first, records_max, bytes_max)
+    if owed and owed[-1].seq > _mark(db, "handed"):
+        ahead = min(owed[-1].seq + HANDED_AHEAD, outbox.numbers(db).next - 1)
+        _set_mark(db, "handed", ahead)
+    return owed
+
+
+def make_place(db: Database, signer: Signer, *, may_grow: bool) -> bool:
+    """Whether the file has room for one more record, after what can give way has given way."""
+    if may_grow:
+        return True
+    for _ in range(BITES_MAX):
+        if _free_pages(db) >= FREE_PAGES:
+            return True
+        if through := outbox.let_go(db, BITE_RECORDS):
+            _set_mark(db, "let_go", through)
+        else:
+            thin(db, signer, BITE_RECORDS)
+    return _free_pages(db) >= FREE_PAGES
+
+
+def used_bytes(db: Database) -> int:
+    """What the file holds, without the room inside it that is free again."""
+    pages: int = db.execute("pragma page_count").fetchone()[0]
+    size: int = db.execute("pragma page_size").fetchone()[0]
+    return (pages - _free_pages(db)) * size
+
+
+def thin(db: Database, signer: Signer, records_max: int) -> int:
+    """How many fixes were given up: every second one of the next few records, from the oldest to the newest and then from
+    the oldest again."""
+    log = outbox.numbers(db)
+    lowest = max(log.lowest_owed, _mark(db, "handed") + 1)
+    first = max(lowest, _mark(db, "thinned") + 1)
+    if first >= log.next:
+        first = lowest
+    owed = outbox.read(db, first, records_max, records_max * RECORD_BYTES_MAX)
+    _set_mark(db, "thinned", owed[-1].seq if owed else 0)
+    return sum(_thin_one(db, signer, record) for record in owed)
+
+
+def every_second(trail: Trail) -> Trail:
+    """`trail` with half of its fixes, the rest counted."""
+    points = trail.points[::2]
+    return Trail(points=points, dropped=trail.dropped + len(trail.points) - len(points))
+
+
+def joined(trails: tuple[Trail, ...]) -> Trail:
+    """One trail after the other, in one."""
+    points: tuple[TrailPoint, ...] = tuple(point for trail in trails for point in trail.points)
+    return Trail(points=points, dropped=sum(trail.dropped for trail in trails))
+
+
+def _thin_one(db: Database, signer: Signer, owed: Owed) -> int:
+    try:
+        record = open_record(owed.data, signer.device, signer.key.public_key())
+        trail = unpack(record.body) if record.kind == Kind.TRAIL else Trail(points=())
+    except Malformed:
+        return 0  # damaged on the disk; whoever sends it finds out, and says so
+    if len(trail.points) < POINTS_MIN:
+        return 0
+    thinner = every_second(trail)
+    outbox.rewrite(db, owed.seq, sign_record(replace(record, body=pack(thinner)), signer.key))
+    return thinner.dropped - trail.dropped
+
+
+def _free_pages(db: Database) -> int:
+    pages: int = db.execute("pragma freelist_count").fetchone()[0]
+    return pages
+
+
+def _mark(db: Database, name: str) -> int:
+    row: tuple[int] | None = db.execute("select seq from mark where name = ?", [name]).fetchone()
+    return 0 if row is None else row[0]
+
+
+def _set_mark(db: Database, name: str, seq: int) -> None:
+    db.execute(
+        "insert into mark (name, seq) values (?, ?) on conflict (name) do update set seq = excluded.seq", [name, seq]
+    )
