@@ -6,6 +6,7 @@ Every function runs inside the caller's transaction, so that a thing and the rec
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct
@@ -184,12 +185,22 @@ def let_go(db: Database, records_max: int) -> int:
     return row[0]
 
 
-def rewrite(db: Database, seq: int, data: bytes) -> None:
-    """Other bytes for a record that nobody outside this file has ever seen. Deleted and inserted, because SQLite joins
-    pages that have become half empty only when it deletes."""
-    row: tuple[str, int] = db.execute("select kind, stored_ms from record where seq = ?", [seq]).fetchone()
-    db.execute("delete from record where seq = ?", [seq])
-    db.execute("insert into record (seq, kind, data, stored_ms) values (?, ?, ?, ?)", [seq, row[0], data, row[1]])
+def rewrite(db: Database, owed: Sequence[Owed]) -> None:
+    """Other bytes for neighboring records that nobody outside this file has ever seen.
+
+    All are deleted before any is inserted: SQLite gives no page back that has become half empty, only empty ones.
+    """
+    if not owed:
+        return
+    kept: list[tuple[int, str, int]] = db.execute(
+        "select seq, kind, stored_ms from record where seq between ? and ? order by seq", [owed[0].seq, owed[-1].seq]
+    ).fetchall()
+    db.execute("delete from record where seq between ? and ?", [owed[0].seq, owed[-1].seq])
+    data = {one.seq: one.data for one in owed}
+    for seq, kind, stored in kept:
+        db.execute(
+            "insert into record (seq, kind, data, stored_ms) values (?, ?, ?, ?)", [seq, kind, data[seq], stored]
+        )
 
 
 def _take_number(db: Database) -> tuple[bytes, int]:

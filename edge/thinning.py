@@ -20,7 +20,7 @@ BITE_RECORDS = 64  # one transaction stays this short: on a Pi some 50 ms of sig
 BITES_MAX = 4  # a minute's record needs the room of three others
 HANDED_AHEAD = 256  # how far the mark runs before the link: one write a window would be two commits a record
 POINTS_MIN = 4  # a signature and an envelope are 250 bytes: below this a record gets no smaller
-FREE_PAGES = 12  # what a record of a minute, its index pages and a piece can touch at once
+FREE_PAGES = 4  # a record of a minute needs one page, and two more where the tree over it grows
 
 
 def hand_out(db: Database, first: int, records_max: int, bytes_max: int) -> tuple[Owed, ...]:
@@ -63,7 +63,11 @@ def thin(db: Database, signer: Signer, records_max: int) -> int:
         first = lowest
     owed = outbox.read(db, first, records_max, records_max * RECORD_BYTES_MAX)
     _set_mark(db, "thinned", owed[-1].seq if owed else 0)
-    return sum(_thin_one(db, signer, record) for record in owed)
+    thinner = [_thinner(signer, record) for record in owed]
+    dropped = sum(count for _, count in thinner)
+    if dropped:
+        outbox.rewrite(db, [record for record, _ in thinner])
+    return dropped
 
 
 def every_second(trail: Trail) -> Trail:
@@ -78,17 +82,18 @@ def joined(trails: tuple[Trail, ...]) -> Trail:
     return Trail(points=points, dropped=sum(trail.dropped for trail in trails))
 
 
-def _thin_one(db: Database, signer: Signer, owed: Owed) -> int:
+def _thinner(signer: Signer, owed: Owed) -> tuple[Owed, int]:
+    """The record as it is from now on, and how many fixes it lost."""
     try:
         record = open_record(owed.data, signer.device, signer.key.public_key())
         trail = unpack(record.body) if record.kind == Kind.TRAIL else Trail(points=())
     except Malformed:
-        return 0  # damaged on the disk; whoever sends it finds out, and says so
+        return owed, 0  # damaged on the disk; whoever sends it finds out, and says so
     if len(trail.points) < POINTS_MIN:
-        return 0
+        return owed, 0
     thinner = every_second(trail)
-    outbox.rewrite(db, owed.seq, sign_record(replace(record, body=pack(thinner)), signer.key))
-    return thinner.dropped - trail.dropped
+    data = sign_record(replace(record, body=pack(thinner)), signer.key)
+    return Owed(seq=owed.seq, data=data), thinner.dropped - trail.dropped
 
 
 def _free_pages(db: Database) -> int:

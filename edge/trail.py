@@ -41,15 +41,23 @@ class _Piece(Struct, frozen=True):
 
 
 class TrailKeeper:
-    """Collects the fixes of one receiver. Used by one thread. `growth`: what the disk allows, asked at each write."""
+    """Collects the fixes of one receiver. Used by one thread. `growth`: what the disk allows, asked at each write; `bytes_max`: what the log
+    may hold whatever the disk allows."""
 
     def __init__(
-        self, store: Store, signer: Signer, clock: Clock, *, growth: Callable[[], Growth] = lambda: Growth.GROWS
+        self,
+        store: Store,
+        signer: Signer,
+        clock: Clock,
+        *,
+        growth: Callable[[], Growth] = lambda: Growth.GROWS,
+        bytes_max: int = TRAIL_BYTES_MAX,
     ) -> None:
         self._store = store
         self._signer = signer
         self._clock = clock
         self._growth = growth
+        self._bytes_max = bytes_max
         self._memory = Trail(points=())  # not yet on the disk
         self._has_pieces = True  # an earlier run may have left some
         self._began_ms: int | None = None  # the first fix since the last record, or since the last attempt at one
@@ -105,7 +113,7 @@ class TrailKeeper:
             return None
 
         def transact(db: Database) -> bool:
-            may_grow = growth is Growth.GROWS and thinning.used_bytes(db) < TRAIL_BYTES_MAX
+            may_grow = growth is Growth.GROWS and thinning.used_bytes(db) < self._bytes_max
             return work(db, self._signer, stamp, memory, may_grow)
 
         try:
