@@ -7,6 +7,8 @@ caller's transaction, on `trail.db`.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from msgspec.structs import replace
 from sqlite_utils import Database
 
@@ -14,6 +16,7 @@ from edge import outbox
 from edge.outbox import Owed, Signer
 from wire.codec import Malformed
 from wire.records import RECORD_BYTES_MAX, Kind, open_record, sign_record
+from wire.stamp import Stamp
 from wire.trail import Trail, TrailPoint, pack, unpack
 
 BITE_RECORDS = 64  # one transaction stays this short: on a Pi some 50 ms of signing
@@ -23,12 +26,31 @@ POINTS_MIN = 4  # a signature and an envelope are 250 bytes: below this a record
 FREE_PAGES = 4  # a record of a minute needs one page, and two more where the tree over it grows
 
 
+class _Marks(NamedTuple):
+    """Numbers of records. `own`: the newest that a program stored which keeps these."""
+
+    handed: int
+    thinned: int
+    own: int
+
+
+def begin(db: Database) -> None:
+    """Before the first record of this run. A program from before these marks may have had the file since, and sent from it:
+    then whatever it left counts as handed out."""
+    db.execute("update log set handed = next - 1, own = next - 1 where own < next - 1")
+
+
+def append(db: Database, signer: Signer, stamp: Stamp, trail: Trail) -> None:
+    """Owe the hub a record of `trail`."""
+    seq = outbox.append(db, signer, stamp, Kind.TRAIL, pack(trail))
+    db.execute("update log set own = ?", [seq])
+
+
 def hand_out(db: Database, first: int, records_max: int, bytes_max: int) -> tuple[Owed, ...]:
     """As `outbox.read`, and what is answered will never be rewritten: that is on the disk before the first byte goes."""
     owed = outbox.read(db, first, records_max, bytes_max)
-    if owed and owed[-1].seq > _mark(db, "handed"):
-        ahead = min(owed[-1].seq + HANDED_AHEAD, outbox.numbers(db).next - 1)
-        _set_mark(db, "handed", ahead)
+    if owed and owed[-1].seq > _marks(db).handed:
+        db.execute("update log set handed = min(? + ?, next - 1)", [owed[-1].seq, HANDED_AHEAD])
     return owed
 
 
@@ -40,7 +62,7 @@ def make_place(db: Database, signer: Signer, *, may_grow: bool) -> bool:
         if _free_pages(db) >= FREE_PAGES:
             return True
         if through := outbox.let_go(db, BITE_RECORDS):
-            _set_mark(db, "let_go", through)
+            db.execute("update log set let_go = ?", [through])
         else:
             thin(db, signer, BITE_RECORDS)
     return _free_pages(db) >= FREE_PAGES
@@ -56,13 +78,13 @@ def used_bytes(db: Database) -> int:
 def thin(db: Database, signer: Signer, records_max: int) -> int:
     """How many fixes were given up: every second one of the next few records, from the oldest to the newest and then from
     the oldest again."""
-    log = outbox.numbers(db)
-    lowest = max(log.lowest_owed, _mark(db, "handed") + 1)
-    first = max(lowest, _mark(db, "thinned") + 1)
+    log, marks = outbox.numbers(db), _marks(db)
+    lowest = max(log.lowest_owed, marks.handed + 1)
+    first = max(lowest, marks.thinned + 1)
     if first >= log.next:
         first = lowest
     owed = outbox.read(db, first, records_max, records_max * RECORD_BYTES_MAX)
-    _set_mark(db, "thinned", owed[-1].seq if owed else 0)
+    db.execute("update log set thinned = ?", [owed[-1].seq if owed else 0])
     thinner = [_thinner(signer, record) for record in owed]
     dropped = sum(count for _, count in thinner)
     if dropped:
@@ -101,12 +123,6 @@ def _free_pages(db: Database) -> int:
     return pages
 
 
-def _mark(db: Database, name: str) -> int:
-    row: tuple[int] | None = db.execute("select seq from mark where name = ?", [name]).fetchone()
-    return 0 if row is None else row[0]
-
-
-def _set_mark(db: Database, name: str, seq: int) -> None:
-    db.execute(
-        "insert into mark (name, seq) values (?, ?) on conflict (name) do update set seq = excluded.seq", [name, seq]
-    )
+def _marks(db: Database) -> _Marks:
+    row: tuple[int, int, int] | None = db.execute("select handed, thinned, own from log").fetchone()
+    return _Marks(0, 0, 0) if row is None else _Marks(*row)

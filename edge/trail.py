@@ -14,14 +14,13 @@ import structlog
 from msgspec import Struct
 from sqlite_utils import Database
 
-from edge import outbox, thinning
+from edge import thinning
 from edge.clock import Clock
 from edge.outbox import Signer
 from edge.room import TRAIL_BYTES_MAX, Growth
 from edge.store import Store, is_full
 from wire.codec import Malformed, decode, encode
 from wire.fix import Fix
-from wire.records import Kind
 from wire.stamp import Stamp
 from wire.trail import Trail, TrailPoint, pack, unpack
 
@@ -59,6 +58,7 @@ class TrailKeeper:
         self._growth = growth
         self._bytes_max = bytes_max
         self._memory = Trail(points=())  # not yet on the disk
+        self._is_begun = False
         self._has_pieces = True  # an earlier run may have left some
         self._began_ms: int | None = None  # the first fix since the last record, or since the last attempt at one
         self._since = 0  # fixes since then
@@ -113,6 +113,8 @@ class TrailKeeper:
             return None
 
         def transact(db: Database) -> bool:
+            if not self._is_begun:
+                thinning.begin(db)
             may_grow = growth is Growth.GROWS and thinning.used_bytes(db) < self._bytes_max
             return work(db, self._signer, stamp, memory, may_grow)
 
@@ -123,7 +125,7 @@ class TrailKeeper:
                 raise
             self._starve()
             return None
-        self._memory = Trail(points=())
+        self._memory, self._is_begun = Trail(points=()), True
         return answer
 
     def _starve(self) -> None:
@@ -156,7 +158,7 @@ def _record(db: Database, signer: Signer, stamp: Stamp, memory: Trail, may_grow:
         trail = Trail(points=one.trail.points, dropped=one.trail.dropped + dropped)
         dropped = 0
         if has_place and trail.points:
-            outbox.append(db, signer, one.stamp, Kind.TRAIL, pack(trail))
+            thinning.append(db, signer, one.stamp, trail)
         elif not trail.points:
             dropped = trail.dropped  # told with the fixes that come next
         else:

@@ -16,9 +16,9 @@ from edge.room import Growth
 from edge.store import Store
 from edge.trail import TrailKeeper
 from wire.fix import Fix
-from wire.records import Kind, Receipt, Record, open_record
+from wire.records import Receipt, Record, open_record
 from wire.stamp import ClockQuality
-from wire.trail import Trail, TrailPoint, pack, unpack
+from wire.trail import Trail, TrailPoint, unpack
 
 SIGNER = Signer("care-1", ec.generate_private_key(ec.SECP256R1()))
 WALL_S = 1_770_000_000.0
@@ -64,11 +64,11 @@ class Board:
     def load(self, minutes: int) -> None:
         """So many minutes at once."""
         points = tuple(TrailPoint(mono_ms=n * 1000, lat=39 + n / 10_000, lon=-83.0, speed_mps=11.0) for n in range(60))
-        minute = pack(Trail(points=points))
+        minute = Trail(points=points)
 
         def load(db: Database) -> None:
             for _ in range(minutes):
-                outbox.append(db, SIGNER, self.clock.stamp(), Kind.TRAIL, minute)
+                thinning.append(db, SIGNER, self.clock.stamp(), minute)
 
         self.store.do(load)
         self.offered += minutes * 60
