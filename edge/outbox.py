@@ -204,9 +204,13 @@ def rewrite(db: Database, owed: Sequence[Owed]) -> None:
 
 
 def _take_number(db: Database) -> tuple[bytes, int]:
-    log_id, seq, _, _ = _log(db)
-    db.execute("update log set next = ?", [seq + 1])
-    return log_id, seq
+    taken = "update log set next = next + 1 returning log_id, next - 1"
+    row: tuple[bytes, int] | None = db.execute(taken).fetchone()
+    if row is None:
+        _log(db)
+        row = db.execute(taken).fetchone()
+    assert row is not None
+    return row
 
 
 def _log(db: Database) -> tuple[bytes, int, int, int]:

@@ -11,11 +11,10 @@ import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as StillWaiting
 from pathlib import Path
-from queue import Full, Queue
-from threading import Thread, current_thread
-from typing import TypeVar
+from queue import SimpleQueue
+from threading import Lock, Thread, current_thread
+from typing import Generic, TypeVar
 
 from sqlite_utils import Database
 
@@ -23,7 +22,6 @@ from edge.schema import Step
 from edge.settings import SettingsError
 
 LOCK_FILE = "lock"
-WAITING_MAX = 64  # more than there are threads that ask; a caller beyond waits, nobody outruns the disk
 STRANGER_MS_MAX = 1000  # a tech's sqlite3 shell may hold the file this long; then the terminal would rather start again
 ASK_AGAIN_S = 1.0  # how soon a caller notices that the thread behind the queue is gone
 
@@ -55,7 +53,8 @@ class Store:
         self._path = path
         self._died = died
         self._spare = spare
-        self._jobs: Queue[Callable[[Database], None] | None] = Queue(WAITING_MAX)
+        # Bounded by the threads there are: each asks for one thing and waits for it.
+        self._jobs: SimpleQueue[Callable[[Database], None] | None] = SimpleQueue()
         opened: Future[None] = Future()
         self._thread = Thread(target=self._run, args=(steps, opened), name=f"store-{path.stem}", daemon=True)
         self._thread.start()
@@ -73,23 +72,21 @@ class Store:
         """
         if current_thread() is self._thread:
             raise RuntimeError("a transaction cannot wait for another one")
-        answer: Future[T] = Future()
+        answer: _Answer[T] = _Answer()
 
         def job(db: Database) -> None:
             try:
                 value = self._saved(db, work)
             except BaseException as wrong:
-                answer.set_exception(wrong)
+                answer.fail(wrong)
                 raise
-            answer.set_result(value)
+            answer.give(value)
 
         self._ask(job)
-        while True:
-            try:
-                return answer.result(timeout=ASK_AGAIN_S)
-            except StillWaiting:
-                if not self.is_alive and not answer.done():
-                    raise StoreGone(f"{self._path.name} is closed; nothing was saved.") from None
+        while not answer.is_there(ASK_AGAIN_S):
+            if not self.is_alive and not answer.is_there(0):
+                raise StoreGone(f"{self._path.name} is closed; nothing was saved.")
+        return answer.value()
 
     def close(self) -> None:
         """Everything asked before this is done, then the file is closed."""
@@ -97,13 +94,9 @@ class Store:
         self._thread.join()
 
     def _ask(self, job: Callable[[Database], None] | None) -> None:
-        while True:
-            if not self.is_alive:
-                raise StoreGone(f"{self._path.name} is closed; nothing was saved.")
-            try:
-                return self._jobs.put(job, timeout=ASK_AGAIN_S)
-            except Full:
-                continue
+        if not self.is_alive:
+            raise StoreGone(f"{self._path.name} is closed; nothing was saved.")
+        self._jobs.put(job)
 
     def _saved(self, db: Database, work: Callable[[Database], T]) -> T:
         try:
@@ -130,6 +123,36 @@ class Store:
                         return
         finally:
             db.conn.close()
+
+
+class _Answer(Generic[T]):
+    """What one caller waits for. A bare lock, because waking up from a Future took as long as the disk."""
+
+    def __init__(self) -> None:
+        self._waiting = Lock()
+        self._waiting.acquire()
+        self._value: list[T] = []
+        self._wrong: BaseException | None = None
+
+    def give(self, value: T) -> None:
+        """The caller goes on with `value`."""
+        self._value.append(value)
+        self._waiting.release()
+
+    def fail(self, wrong: BaseException) -> None:
+        """The caller goes on with an exception."""
+        self._wrong = wrong
+        self._waiting.release()
+
+    def is_there(self, within_s: float) -> bool:
+        """Whether there is an answer by then."""
+        return self._waiting.acquire(timeout=within_s)
+
+    def value(self) -> T:
+        """What was given; raises what went wrong."""
+        if self._wrong is not None:
+            raise self._wrong
+        return self._value[0]
 
 
 def lock_home(home: Path) -> int:
@@ -182,10 +205,10 @@ def is_full(wrong: Exception) -> bool:
 
 
 def _in_transaction(db: Database, work: Callable[[Database], T]) -> T:
-    db.execute("begin immediate")
+    db.conn.execute("begin immediate")
     try:
         value = work(db)
-        db.execute("commit")
+        db.conn.execute("commit")
     except BaseException:
         db.rollback()
         raise
