@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from sqlite_utils import Database
 
 from edge import outbox, schema, thinning
@@ -94,6 +98,70 @@ def test_what_was_handed_to_the_link_is_never_rewritten_not_even_after_a_restart
     again.close()
     same = [seq for seq in before if before[seq] == after[seq]]
     assert same == list(range(1, 16 + thinning.HANDED_AHEAD + 1))
+
+
+class Life(RuleBasedStateMachine):
+    """A trail under everything that befalls it. What the link has had of a number it always has again, byte for byte."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.home = tempfile.TemporaryDirectory()
+        self.store = Store(Path(self.home.name) / "trail.db", schema.TRAIL)
+        self.seen: dict[int, bytes] = {}
+        self.fixes = self.through = 0
+        self.epoch = 1
+
+    @rule(count=st.integers(1, 20), points=st.integers(1, 60))
+    def drive(self, count: int, points: int) -> None:
+        trail = Trail(points=MINUTE.points[:points])
+        self.store.do(lambda db: [thinning.append(db, SIGNER, STAMP, trail) for _ in range(count)])
+        self.fixes += count * points
+
+    @rule(back=st.integers(0, 8), count=st.integers(1, 16))
+    def send(self, back: int, count: int) -> None:
+        first = max(self.store.do(outbox.numbers).lowest_owed, max(self.seen, default=1) - back)
+        for owed in self.store.do(lambda db: thinning.hand_out(db, first, count, 64 * 1024)):
+            assert self.seen.setdefault(owed.seq, owed.data) == owed.data
+
+    @rule(share=st.floats(0, 1))
+    def receipt(self, share: float) -> None:
+        self.through = self.through + int((max(self.seen, default=0) - self.through) * share)
+        self._take_receipt()
+
+    @rule(share=st.floats(0, 1))
+    def restore_the_hub(self, share: float) -> None:
+        self.through, self.epoch = int(self.through * share), self.epoch + 1
+        self._take_receipt()
+
+    @rule(records=st.integers(1, 40))
+    def thin(self, records: int) -> None:
+        self.store.do(lambda db: thinning.thin(db, SIGNER, records))
+
+    @rule()
+    def start_again(self) -> None:
+        self.store.close()
+        self.store = Store(Path(self.home.name) / "trail.db", schema.TRAIL)
+        self.store.do(thinning.begin)
+
+    @invariant()
+    def every_fix_is_there_or_counted(self) -> None:
+        found = held(self.store)
+        assert sum(len(one.points) + one.dropped for one in found.values()) == self.fixes
+        assert sorted(found) == list(range(1, len(found) + 1))
+        assert all(raw(self.store)[seq] == data for seq, data in self.seen.items())
+
+    def teardown(self) -> None:
+        self.store.close()
+        self.home.cleanup()
+
+    def _take_receipt(self) -> None:
+        log_id = self.store.do(outbox.numbers).log_id
+        receipt = Receipt(v=1, device="care-1", log_id=log_id, through=self.through, epoch=self.epoch)
+        self.store.do(lambda db: outbox.take_receipt(db, receipt, 0))
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=15, stateful_step_count=30, deadline=None, derandomize=True)
 
 
 def test_that_a_record_is_handed_out_is_on_the_disk_before_anybody_has_it(trail: Store) -> None:
