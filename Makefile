@@ -26,7 +26,7 @@ help:
 	@echo "make story        the demo's scripted first call, against a running demo or one of its own"
 	@echo "make bench-map    milliseconds from a receiver's last byte to a console, 20 units at 1 Hz"
 	@echo "make bench-bridge  the bridge beside gpsd on the same bytes, and a finger on the duress button"
-	@echo "make bench-backup bench-terminal  what a running hub's commits notice of a backup"
+	@echo "make bench-backup  what a running hub's commits notice of a backup"
 	@echo "make bench-terminal  commits, notes, bytes on flash and 64 MB, beside what the disk does without us (root: exact bytes)"
 	@echo "make fuzz         bytes by the million into the receiver's reader, guided by coverage (FUZZ_S=600 seconds)"
 	@echo "make asyncapi     docs/asyncapi.json anew from the message types"

@@ -79,7 +79,7 @@ def thin(db: Database, signer: Signer, records_max: int) -> int:
     """How many fixes were given up: every second one of the next few records, from the oldest to the newest and then from
     the oldest again."""
     log, marks = outbox.numbers(db), _marks(db)
-    lowest = max(log.lowest_owed, marks.handed + 1)
+    lowest = max(log.lowest_owed, marks.handed) + 1  # a birth may name the lowest that is owed by its bytes
     first = max(lowest, marks.thinned + 1)
     if first >= log.next:
         first = lowest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -172,7 +173,8 @@ def test_without_a_reserve_a_note_is_refused_and_the_store_goes_on(ledger: Store
 
 
 def watch(ledger: Store, full: FakeDisk) -> DiskWatch:
-    return DiskWatch(full.room, ledger, SIGNER, Clock(bytes(16)), lambda: None)
+    ticks = count(0, 1000)
+    return DiskWatch(full.room, ledger, SIGNER, Clock(bytes(16), mono_s=lambda: float(next(ticks))), lambda: None)
 
 
 def told(ledger: Store) -> list[tuple[str, str | None]]:

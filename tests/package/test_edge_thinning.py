@@ -61,16 +61,25 @@ def receipted(trail: Store, through: int) -> None:
 def test_every_second_fix_goes_from_the_oldest_on_and_the_loss_is_in_the_record(trail: Store) -> None:
     assert thin(trail, 3) == 90
     now = held(trail)
-    assert [len(now[seq].points) for seq in (1, 2, 3, 4)] == [30, 30, 30, 60]
-    assert [now[seq].dropped for seq in (1, 2, 3, 4)] == [30, 30, 30, 0]
-    assert [point.mono_ms for point in now[1].points] == [2000 * n for n in range(30)]
+    assert [len(now[seq].points) for seq in (2, 3, 4, 5)] == [30, 30, 30, 60]
+    assert [now[seq].dropped for seq in (2, 3, 4, 5)] == [30, 30, 30, 0]
+    assert [point.mono_ms for point in now[2].points] == [2000 * n for n in range(30)]
 
 
 def test_a_second_round_begins_when_the_newest_has_been_thinned(trail: Store) -> None:
     thin(trail, 300)
     assert thin(trail, 1) == 15
     now = held(trail)
-    assert (len(now[1].points), now[1].dropped, len(now[2].points)) == (15, 45, 30)
+    assert (len(now[2].points), now[2].dropped, len(now[3].points)) == (15, 45, 30)
+
+
+def test_the_lowest_that_is_owed_is_left_because_a_birth_names_it_by_its_bytes(trail: Store) -> None:
+    before = raw(trail)[1]
+    thin(trail, 300)
+    receipted(trail, 20)
+    named = raw(trail)[21]
+    thin(trail, 300)
+    assert (raw(trail)[1], raw(trail)[21]) == (before, named)
 
 
 def test_numbers_stay_and_every_record_verifies(trail: Store) -> None:
@@ -210,9 +219,9 @@ def test_a_log_that_is_wholly_on_its_way_has_no_place_to_give(trail: Store) -> N
 
 
 def test_a_damaged_record_is_left_as_it_is_and_the_others_are_thinned(trail: Store) -> None:
-    trail.do(lambda db: db.execute("update record set data = x'c0' where seq = 2"))
+    trail.do(lambda db: db.execute("update record set data = x'c0' where seq = 3"))
     assert thin(trail, 3) == 60
-    assert trail.do(lambda db: db.execute("select data from record where seq = 2").fetchone()) == (b"\xc0",)
+    assert trail.do(lambda db: db.execute("select data from record where seq = 3").fetchone()) == (b"\xc0",)
 
 
 def test_thinning_gives_pages_back(trail: Store) -> None:
@@ -229,4 +238,6 @@ def test_records_that_a_release_before_this_one_stored_may_have_been_sent_and_st
     assert raw(trail) == before
     trail.do(lambda db: thinning.append(db, SIGNER, STAMP, MINUTE))
     trail.do(thinning.begin)
-    assert thin(trail, 302) == 30, "what this release stores itself it may thin"
+    trail.do(lambda db: thinning.append(db, SIGNER, STAMP, MINUTE))
+    trail.do(thinning.begin)
+    assert thin(trail, 303) == 60, "what this release stores itself it may thin"

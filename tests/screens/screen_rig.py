@@ -16,6 +16,7 @@ from edge.clock import Clock
 from edge.emergency import Emergency
 from edge.identity import Identity
 from edge.outbox import Signer
+from edge.room import Room
 from edge.schema import LEDGER
 from edge.screen.app import ScreenParts, create_screen
 from edge.store import Store
@@ -69,6 +70,7 @@ class ScreenRig:
         self.signer = Signer(self.who.device, self.who.key)
         self.link = UP
         self.gps = GpsState(word="none") if kind == "desk" else GpsState(word="fix", age_s=0.4, satellites=9)
+        self.room = Room()
         self.mono_s = 1000.0
         self.woken = 0
         self.is_real = real
@@ -102,6 +104,7 @@ class ScreenRig:
                 gps_state=lambda: self.gps,
                 wake=self.wake,
                 emergency=self.emergency,
+                room=lambda: self.room,
             )
         )
 
