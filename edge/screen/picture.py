@@ -93,6 +93,7 @@ class Picture(Struct, frozen=True, kw_only=True):
     pins: Words | None
     room_state: Room
     room: Words | None
+    trouble: Words | None
     fresh: Words
     gate: Words | None
     primary: Button | None
@@ -229,6 +230,7 @@ class Cab:
             pins=words.pins(pins_state),
             room_state=room_state,
             room=words.room(room_state),
+            trouble=words.trouble(link_state),
             fresh=words.freshness(link_state, view.held_ms if view is not None else None, now_ms),
             gate=words.gate(view.current) if view is not None and view.current is not None else None,
             primary=primary,
