@@ -184,7 +184,7 @@ def test_positions_that_wait_are_not_written_and_not_lost_uncounted(board: Board
 
 
 def test_a_log_that_may_not_grow_thins_itself_and_its_file_stays_as_large(board: Board) -> None:
-    board.load(6 * 60)
+    board.load(12 * 60)
     before = board.pages()
     board.growth = Growth.STAYS
     board.drive(3600)
