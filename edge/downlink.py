@@ -6,6 +6,7 @@ that a power cut could still take away.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping
 from queue import Empty, Queue
 
@@ -20,7 +21,7 @@ from edge.identity import Identity
 from edge.link import Message
 from edge.orders import Obeyed
 from edge.outbox import LEDGER, Signer
-from edge.store import Saves
+from edge.store import Saves, is_full
 from edge.sync import HubSaid
 from serving.beats import ROUND_S_MAX
 from wire import topics
@@ -140,6 +141,10 @@ class Downlink:
             except Malformed as wrong:
                 self._refused()
                 log.warning("refused", topic=message.topic, bytes=len(message.payload), why=str(wrong))
+            except sqlite3.Error as wrong:  # full: the hub says a receipt again, and a section with the next birth
+                if not is_full(wrong):
+                    raise
+                log.error("downlink_disk_full", topic=message.topic)
 
     def take(self, message: Message) -> None:
         """Take one message; Malformed when it is forged, broken or for somebody else, and then nothing has changed."""
