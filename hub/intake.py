@@ -136,6 +136,7 @@ def _tell(parts: IntakeParts, taken: Taken) -> None:
     now_ms = parts.now_ms()
     is_news = [parts.presence.here(device, now_ms) for device in taken.here]
     is_news += [parts.presence.gone(device, now_ms) for device in taken.gone]
+    is_news += [parts.presence.owes(said, now_ms) for said in taken.owes]
     if taken.changed or taken.refused or any(is_news):
         parts.told.changed()
     for device in taken.births:
