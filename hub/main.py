@@ -347,7 +347,9 @@ def _start_pipes(
             here.all_gone(_now_ms())
             board.changed()
 
-    link = Link(_link_settings(home, settings), _presence(settings, ca.snapshot_key, epoch), says_up, SystemRandom())
+    link = Link(
+        _link_settings(home, settings), _presence(settings, here, ca.snapshot_key, epoch), says_up, SystemRandom()
+    )
     vouched = desired.Vouched(agency=settings.agency, note_keys=ca.note_keys, key_statement=ca.statement)
     downlink = Downlink(
         DownlinkParts(
@@ -456,10 +458,13 @@ def _console_server(home: Path, settings: Settings, app: Flask) -> Server:
     return http_server(console.host, console.port, app, threads=CONSOLE_THREADS, body_bytes_max=CONSOLE_BODY_BYTES_MAX)
 
 
-def _presence(settings: Settings, key: ec.EllipticCurvePrivateKey, epoch: int) -> Callable[[bool], bytes]:
+def _presence(
+    settings: Settings, here: Presence, key: ec.EllipticCurvePrivateKey, epoch: int
+) -> Callable[[bool], bytes]:
     def signed(is_here: bool) -> bytes:
+        spread_s = here.spread_s(settings.state_spread_s)
         return sign_hub_presence(
-            HubPresence(v=1, is_here=is_here, epoch=epoch, spread_s=settings.state_spread_s, wall_ms=_now_ms()), key
+            HubPresence(v=1, is_here=is_here, epoch=epoch, spread_s=spread_s, wall_ms=_now_ms()), key
         )
 
     return signed
