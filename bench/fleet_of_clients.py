@@ -99,6 +99,15 @@ class Terminal:
         """Records of both logs without a receipt."""
         return self.ledger.owed + self.trail.owed
 
+    @property
+    def stands(self) -> str:
+        """Where it stands, for whoever wonders what it waits for."""
+        return (
+            f"{'back' if self.is_back else 'away'}, hub {'here' if self._hub_is_here else 'not here'}, "
+            f"open {len(self._open)}, ledger owed {self.ledger.owed}, trail owed {self.trail.owed}, "
+            f"of it sent {self.trail.sent - self.trail.through}"
+        )
+
     def add(self, log: Log, kind: str, body: bytes) -> None:
         """Append a record to `log`, and send it when it may go."""
         record = Record(

@@ -87,6 +87,10 @@ async def _storm(agency: Agency, pid: int, is_spread: bool, records: int, after_
     await _afterwards(pid, broker, after_s)
     positions.cancel()
     await fleet.stop()
+    if not is_done:
+        waiting = Counter(terminal.stands for terminal in fleet.terminals if terminal.owed or not terminal.is_back)
+        for stands, count in waiting.most_common(5):
+            click.echo(f"  {count} wait: {stands}")
     counted = Counter(refusals)
     if counted:
         click.echo(f"  {', '.join(f'{count} times {why}' for why, count in counted.most_common(5))}")
