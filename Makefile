@@ -28,6 +28,8 @@ help:
 	@echo "make bench-bridge  the bridge beside gpsd on the same bytes, and a finger on the duress button"
 	@echo "make bench-backup  what a running hub's commits notice of a backup"
 	@echo "make bench-terminal  commits, notes, bytes on flash and 64 MB, beside what the disk does without us (root: exact bytes)"
+	@echo "make bench-ingest  positions made durable at the hub, beside a C program and a commit for each"
+	@echo "make bench-storm  a thousand terminals after the broker was killed"
 	@echo "make fuzz         bytes by the million into the receiver's reader, guided by coverage (FUZZ_S=600 seconds)"
 	@echo "make asyncapi     docs/asyncapi.json anew from the message types"
 	@echo "make format       let the formatter have its way"
@@ -98,6 +100,15 @@ bench-backup: setup
 
 bench-terminal: setup
 	$(BIN)/python -m bench.terminal
+
+# Without a compiler the C program is left out, and said to be.
+bench-ingest: setup
+	@scripts/system-packages cc:gcc /usr/include/stdio.h:libc6-dev /usr/include/openssl/ssl.h:libssl-dev \
+	    /usr/include/sqlite3.h:libsqlite3-dev || true
+	$(BIN)/python -m bench.ingest
+
+bench-storm: setup
+	$(BIN)/python -m bench.storm
 
 # Instrumented Python is slow: at nice 19 it takes nothing from whoever works here. What it finds lies in var/fuzz.
 FUZZ_S ?= 600

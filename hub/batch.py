@@ -67,12 +67,9 @@ class Batch:
         self.is_troubled = False
         self.owes: dict[str, Owes] = {}
         self.affected: set[str] = set()  # devices whose desired state has changed for another reason than their unit
-        self._digests = {device: _digest(named[device]) for device in named}
-        self._signers: dict[bytes, int] = {}
+        self._devices = named
+        self._signers: dict[bytes, int] | None = None
         self._waiting: list[RecordRow] = []
-        if named:
-            for row in connection.execute(_SIGNERS, {"digests": list(self._digests.values())}):
-                self._signers[row.digest] = row.id
 
     def heard(self, device: str) -> None:
         """A device said a new word."""
@@ -88,7 +85,10 @@ class Batch:
 
     def signer(self, device: Device) -> int:
         """The row that keeps this device's key and certificate as they are now."""
-        digest = self._digests[device.device]
+        if self._signers is None:
+            digests = [_digest(one) for one in self._devices.values()]
+            self._signers = {row.digest: row.id for row in self.connection.execute(_SIGNERS, {"digests": digests})}
+        digest = _digest(device)
         if digest not in self._signers:
             made = self.connection.execute(
                 insert(schema.signer)

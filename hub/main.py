@@ -375,7 +375,7 @@ def _start_pipes(
 
     link = Link(
         _link_settings(home, settings),
-        _presence(settings, ca.snapshot_key, epoch),
+        _presence(settings, here, ca.snapshot_key, epoch),
         says_up,
         SystemRandom(),
         beats.of("link", HUNG_S_MAX),
@@ -490,10 +490,13 @@ def _console_server(home: Path, settings: Settings, app: Flask) -> Server:
     return http_server(console.host, console.port, app, threads=CONSOLE_THREADS, body_bytes_max=CONSOLE_BODY_BYTES_MAX)
 
 
-def _presence(settings: Settings, key: ec.EllipticCurvePrivateKey, epoch: int) -> Callable[[bool], bytes]:
+def _presence(
+    settings: Settings, here: Presence, key: ec.EllipticCurvePrivateKey, epoch: int
+) -> Callable[[bool], bytes]:
     def signed(is_here: bool) -> bytes:
+        spread_s = here.spread_s(settings.state_spread_s)
         return sign_hub_presence(
-            HubPresence(v=1, is_here=is_here, epoch=epoch, spread_s=settings.state_spread_s, wall_ms=_now_ms()), key
+            HubPresence(v=1, is_here=is_here, epoch=epoch, spread_s=spread_s, wall_ms=_now_ms()), key
         )
 
     return signed
