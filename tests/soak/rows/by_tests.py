@@ -48,7 +48,7 @@ BY_ROW: dict[str, tuple[str, tuple[str, ...]]] = {
         ("tests/system/test_denied.py", "tests/package/test_edge_sync.py"),
     ),
     "F19": ("two boards, one identity", ("tests/system/test_two_boards.py",)),
-    "F20": (
+    "F20t": (
         "clock: 1970, +6 h, -2 h, leap second, week rollover",
         (
             "tests/system/test_edge_clock.py",
