@@ -30,9 +30,9 @@ from hub.settings import TLS_FOLDER
 from tests.ports import free_port
 from tests.soak import auditor
 from tests.soak.auditor import Evidence
+from tests.soak.crew import ROUND
 from tests.soak.proxy import Credentials, Proxy
 from tests.soak.report import Outcome
-from tests.soak.crew import ROUND
 from tests.soak.saved import SavedFile
 from tests.soak.senders import Owed, Senders
 from tests.soak.site import Board
@@ -74,7 +74,13 @@ class Agency:
     """The hub in `folder`, perhaps on a disk of its own (`hub_folder`), and `count` boards; nothing runs yet."""
 
     def __init__(
-        self, folder: Path, count: int, *, hub_folder: Path | None = None, broker_host: str = "", broker_queue: int = 20_000
+        self,
+        folder: Path,
+        count: int,
+        *,
+        hub_folder: Path | None = None,
+        broker_host: str = "",
+        broker_queue: int = 20_000,
     ) -> None:
         self.folder = folder
         self.hub = Hub(hub_folder or folder)
@@ -324,5 +330,3 @@ def _is_gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
-
-

@@ -157,7 +157,17 @@ class Senders:
             with log.open("a") as out:
                 self._processes.append(
                     subprocess.Popen(
-                        ["setpriv", "--pdeathsig", "KILL", "--", sys.executable, "-m", "tests.soak.senders", str(hurry), str(saved)]
+                        [
+                            "setpriv",
+                            "--pdeathsig",
+                            "KILL",
+                            "--",
+                            sys.executable,
+                            "-m",
+                            "tests.soak.senders",
+                            str(hurry),
+                            str(saved),
+                        ]
                         + [f"{home}={unit}" for home, unit in group],
                         cwd=ROOT,
                         env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -22,7 +22,7 @@ from tests.soak.ground import Ground
 from tests.soak.proxy import NONE, Faults, Proxy
 from tests.soak.report import Outcome, Row
 from tests.soak.rows.links import PACKETS
-from tests.soak.site import Board
+from tests.soak.site import Board, resident_mb
 from tests.soak.touch import Ended, Touch
 from tests.soak.wire import Wire, wires
 from tests.system.edge_site import ROOT, run_command
@@ -81,8 +81,7 @@ class Terminal:
         mock_pins.send(self.board.home, mock_pins.Act(name="duress", is_active=True, for_s=HELD_S))
 
     def resident_mb(self) -> float:
-        with open(f"/proc/{self.process.pid}/statm") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return resident_mb(self.process.pid)
 
     def close(self) -> None:
         """An orderly end."""
@@ -274,8 +273,10 @@ def _faults(agency: Agency, proxy: Proxy) -> Iterator[tuple[str, Callable[[], ob
     yield "a silent line", network(Faults(is_silent=True)), mend
     yield "a garbling line", network(Faults(rules=PACKETS)), mend
     yield "a dead broker", lambda: agency.kill_broker(wipe=True), lambda: None
-    yield "a hanging hub", lambda: os.kill(agency.hub_pid, signal.SIGSTOP), lambda: os.kill(
-        agency.hub_pid, signal.SIGCONT
+    yield (
+        "a hanging hub",
+        lambda: os.kill(agency.hub_pid, signal.SIGSTOP),
+        lambda: os.kill(agency.hub_pid, signal.SIGCONT),
     )
     yield "an access list that lies", access(denied), access(right)
     yield "a dead hub", agency.kill_hub, agency.start_hub

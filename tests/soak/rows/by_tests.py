@@ -117,15 +117,13 @@ BY_ROW: dict[str, tuple[str, tuple[str, ...]]] = {
         (
             "tests/package/test_enrollment_end_to_end.py"
             "::test_a_first_boot_cut_at_any_step_resumes_with_one_certificate",
-            "tests/package/test_enrollment_end_to_end.py"
-            "::test_a_cut_between_writing_the_identity_and_its_link_resumes",
+            "tests/package/test_enrollment_end_to_end.py::test_a_cut_between_writing_the_identity_and_its_link_resumes",
         ),
     ),
     "F32a": (
         "a console too slow: dropped, begins from a snapshot",
         (
-            "tests/screens/test_console_board.py"
-            "::test_a_viewer_that_falls_behind_is_dropped_and_the_others_go_on",
+            "tests/screens/test_console_board.py::test_a_viewer_that_falls_behind_is_dropped_and_the_others_go_on",
             "tests/screens/test_console_board.py::test_a_dropped_page_starts_again_from_a_snapshot",
         ),
     ),
@@ -174,11 +172,23 @@ def proven(name: str, tests: tuple[str, ...]) -> Callable[[Ground], Outcome]:
 def _is_there(test: str) -> bool:
     file, _, function = test.partition("::")
     path = ROOT / file
-    return path.exists() and re.search(rf"^def {function}\(" if function else "def test_", path.read_text(), re.M) is not None
+    return (
+        path.exists()
+        and re.search(rf"^def {function}\(" if function else "def test_", path.read_text(), re.M) is not None
+    )
 
 
 def _pytest(tests: tuple[str, ...], seed: int, result: Path) -> subprocess.CompletedProcess[str]:
-    words = ["-q", "-x", "-p", "no:cacheprovider", "-o", "addopts=", f"--junitxml={result}", f"--hypothesis-seed={seed}"]
+    words = [
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "addopts=",
+        f"--junitxml={result}",
+        f"--hypothesis-seed={seed}",
+    ]
     return subprocess.run(
         [sys.executable, "-m", "pytest", *words, *tests],
         cwd=ROOT,

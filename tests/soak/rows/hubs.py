@@ -160,9 +160,7 @@ def locked(ground: Ground) -> Outcome:
             until("every link", lambda: senders.owed().heard == terminals)
             for _ in range(times):
                 drained(senders)
-                with closing(
-                    sqlite3.connect(agency.hub.home / "hub.db", isolation_level=None, timeout=30)
-                ) as stranger:
+                with closing(sqlite3.connect(agency.hub.home / "hub.db", isolation_level=None, timeout=30)) as stranger:
                     stranger.execute("begin immediate")
                     senders.press(50, batch=5)
                     time.sleep(lock_s)
