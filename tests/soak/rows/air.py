@@ -336,7 +336,7 @@ def _is_fresh(console: Browser) -> bool:
 
 
 ROWS = (
-    Row("F07", "no link for long, then everything in order", no_link),
+    Row("F07w", "its wire pulled for long, then everything in order", no_link),
     Row("F08", "30 % loss, 64 kbit/s, 2 s latency while a backlog drains", slow_link),
     Row("F28", "emergency pressed inside F07, F08, F09-F12, F17", emergency),
 )
