@@ -130,6 +130,7 @@ BY_ROW: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 LATER = {
+    "F16": ("1,000 terminals return at once", "measured by `python -m bench.storm`, not yet judged by a row"),
     "F18": ("revoked while connected", "comes with the revocation of a device"),
     "F32b": ("road engine dead", "comes with the road engine"),
 }
