@@ -28,6 +28,7 @@ from edge.outbox import LEDGER, TRAIL, Signer, numbers
 from edge.store import Store
 from edge.tls import TlsFiles
 from edge.tracker import Tracker
+from edge import trail
 from edge.trail import TrailKeeper
 from edge.uplink import LiveSlot, Uplink
 from firmware_bridge.readings import FixRead
@@ -65,6 +66,7 @@ def cli(file: Path, home: Path) -> None:
     who = identity.load(home)
     clock = Clock(boot_id(), mono_s=drive.mono_s, wall_s=drive.wall_s)
     signer = Signer(who.device, who.key)
+    trail.POINTS_MAX, trail.SPAN_S_MAX = 60, 60.0
     stores = {
         LEDGER: Store(home / "air-ledger.db", schema.LEDGER),
         TRAIL: Store(home / "air-trail.db", schema.TRAIL),

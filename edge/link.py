@@ -33,6 +33,7 @@ SESSION_EXPIRY_S = 60
 WILL_DELAY_S = 20  # a link that comes back this soon was never reported gone
 FAREWELL_S_MAX = 0.5
 OPEN_MAX = 64  # more than the sending window; the library must not queue anything by itself
+ALIASES = {Up.LIVE: 1, Up.LOG: 2}  # what is said often is said by number where the broker takes numbers for topics
 REFUSED = 0x80
 SHUTTING_DOWN = 0x8B
 
@@ -89,6 +90,7 @@ class Sent(Struct, frozen=True):
 class _Connected(Struct, frozen=True):
     reason: int
     name: str
+    aliases: int  # how many topics the broker lets us number
 
 
 class _Granted(Struct, frozen=True):
@@ -111,6 +113,14 @@ class _Ending(Struct, frozen=True, kw_only=True):
     why: str
     up_s: float = 0.0
     is_everyone: bool = False
+
+
+class _Upward(Struct, frozen=True):
+    """A connection, how many topics may be numbered on it, and which have been: a number dies with its connection."""
+
+    client: Client
+    aliases: int
+    known: set[Up]
 
 
 class Link:
@@ -148,7 +158,7 @@ class Link:
         self._spread_s = 0.0
         self._stopping = Event()
         self._signals: Queue[_Signal] = Queue()
-        self._client: Client | None = None
+        self._upward: _Upward | None = None
 
     def run(self) -> None:
         """Connect, again and again, until `stop`."""
@@ -172,12 +182,20 @@ class Link:
 
     def publish(self, channel: Up, payload: bytes, qos: int, retain: bool) -> Sent | None:
         """Hand over a message; None when there is no connection, and then nothing is queued anywhere."""
-        client = self._client
-        if client is None:
+        upward = self._upward
+        if upward is None:
             return None
-        info = client.publish(text(UpTopic(self._device, channel)), payload, qos=qos, retain=retain)
-        # A client that lost its connection under us queues what it is given, and is never used again.
-        return Sent(info.mid, info.is_published) if info.rc == MQTT_ERR_SUCCESS else None
+        alias = ALIASES.get(channel, 0)
+        is_numbered = 0 < alias <= upward.aliases
+        # Known only when a message that names it was handed over before this one: two threads that both name it are fine.
+        topic = "" if is_numbered and channel in upward.known else text(UpTopic(self._device, channel))
+        properties = _numbered(alias) if is_numbered else None
+        info = upward.client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
+        if info.rc != MQTT_ERR_SUCCESS:
+            return None  # a client that lost its connection under us queues what it is given, and is never used again
+        if is_numbered:
+            upward.known.add(channel)
+        return Sent(info.mid, info.is_published)
 
     def _connection(self) -> _Ending:
         signals: Queue[_Signal] = Queue()  # this connection's own; unbounded, but it says a handful of things
@@ -200,26 +218,27 @@ class Link:
         try:
             return self._until_lost(client, session, signals)
         finally:
-            self._client = None
+            self._upward = None
             client.loop_stop()
 
     def _until_lost(self, client: Client, session: int, signals: Queue[_Signal]) -> _Ending:
         up_since: float | None = None
+        aliases = 0
         while True:
             try:
                 signal = signals.get(timeout=ANSWER_S_MAX if up_since is None else None)
             except Empty:
                 return _Ending(why="the broker does not answer")
             match signal:
-                case _Connected(reason, name) if reason >= REFUSED:
+                case _Connected(reason, name, _) if reason >= REFUSED:
                     return _Ending(why=f"the broker refuses this terminal: {name}")
-                case _Connected():
+                case _Connected(_, _, aliases):
                     self._noticed(Opened(session))
                     client.subscribe([(every_down(self._device), 1), (HUB_PRESENCE, 1)])
                 case _Granted(worst) if worst >= REFUSED:
                     return _Ending(why="the broker refuses the subscription")
                 case _Granted():
-                    self._client = client
+                    self._upward = _Upward(client, aliases, set())
                     up_since = monotonic()
                     self._noticed(Subscribed())
                 case _Lost(why, is_everyone):
@@ -230,7 +249,7 @@ class Link:
                     return _Ending(why="stopped")
 
     def _leave(self, client: Client, session: int, is_up: bool) -> None:
-        self._client = None
+        self._upward = None
         if is_up:
             topic = text(UpTopic(self._device, Up.PRESENCE))
             info = client.publish(topic, self._farewell(session), qos=1, retain=True)
@@ -259,8 +278,9 @@ class Link:
             properties=will_properties,
         )
 
-        def on_connect(_: Client, __: None, ___: ConnectFlags, reason: ReasonCode, ____: Properties | None) -> None:
-            signals.put(_Connected(reason.value, str(reason)))
+        def on_connect(_: Client, __: None, ___: ConnectFlags, reason: ReasonCode, said: Properties | None) -> None:
+            aliases: int = getattr(said, "TopicAliasMaximum", 0)  # said nothing: none
+            signals.put(_Connected(reason.value, str(reason), aliases))
 
         def on_subscribe(_: Client, __: None, ___: int, reasons: list[ReasonCode], ____: Properties | None) -> None:
             signals.put(_Granted(max(reason.value for reason in reasons)))
@@ -304,6 +324,12 @@ def _lost(is_said: bool, reason: ReasonCode) -> _Lost:
     if "keep alive" in str(reason).lower():
         return _Lost("the broker has fallen silent", False)
     return _Lost("the connection was cut", True)
+
+
+def _numbered(alias: int) -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.TopicAlias = alias
+    return properties
 
 
 def _expiry() -> Properties:

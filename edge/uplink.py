@@ -24,7 +24,7 @@ from edge.policy import Cadence, Reported
 from edge.store import Store
 from edge.sync import NO_SUBSCRIBER, HubSaid, Sync, Want
 from wire.fix import Fix
-from wire.live import Live, Presence, sign_live, sign_presence
+from wire.live import Live, Presence, as_told, sign_live, sign_presence
 from wire.topics import Up
 
 INBOX_MAX = 1024  # broker answers to 64 open messages, and a few words from the link and the hub
@@ -169,8 +169,9 @@ class LiveSlot:
 
     def _tell(self, fix: Fix | None, read_s: float, reason: str) -> None:
         now_s = self._clock.mono_s()
+        fix = None if fix is None else as_told(fix)
         live = Live(
-            v=1,
+            v=2,
             device=self._signer.device,
             boot=self._clock.boot,
             mono_ms=self._clock.next_ms(),

@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from hub import audit, projections, schema, shelf, store
 from hub.positions import Position
 from hub.receipts import Verdict, decide
-from wire import live, notes, records, signature, topics
+from wire import compact, live, notes, records, signature, topics
 from wire.codec import Malformed, decode
 from wire.facts import AuditFact, EmergencyFact, ShelfWanted, ShiftFact, StateHeld, StatusFact
 from wire.keys import NoteKeyList
@@ -652,6 +652,8 @@ def _up_topic(raw: str) -> UpTopic:
 
 def _why(context: Context, payload: bytes, device: str, key: ec.EllipticCurvePublicKey) -> Why:
     """What is wrong with a message that did not open: its form, its signature, or whose it is."""
+    if context is Context.LIVE and compact.is_compact(payload):
+        return Why.SIGNATURE if compact.reads(payload) else Why.MALFORMED
     try:
         message = decode(payload, signature.Signed)
     except Malformed:

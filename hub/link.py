@@ -37,7 +37,7 @@ INCOMING_MAX = 2048  # messages; positions may fill all but what QoS 1 can have 
 OUTGOING_MAX = 4096  # snapshots and receipts on their way; more are refused and said again later
 BACKOFF_S_MAX = 30.0
 HEALTHY_S = 60.0
-PRESENCE_S = 60.0  # the hub's clock in its retained presence is never older than this
+PRESENCE_S = 600.0  # the hub's clock in its retained presence is never older; each word of it goes to every terminal
 STOP_S_MAX = 1.0
 
 _log = structlog.get_logger("hub.link")
@@ -121,11 +121,16 @@ class Link:
         return self._client is not None
 
     def publish(self, topic: topics.Topic, payload: bytes) -> bool:
-        """Send at QoS 1; False when the link is down or full, and nothing was sent."""
+        """Send at QoS 1; False when the link is down or full, and nothing was sent.
+
+        Receipts go at QoS 0: one that is lost is said again after the resend it causes, and the terminal's answer to
+        each would be a fifth of what a record costs on the air.
+        """
         client = self._client
         if client is None:
             return False
-        return client.publish(topics.text(topic), payload, qos=1).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+        qos = 0 if isinstance(topic, topics.Receipts) else 1
+        return client.publish(topics.text(topic), payload, qos=qos).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def receive(self, wait_s: float) -> list[Received]:
         """All that came, waiting at most `wait_s` for the first."""

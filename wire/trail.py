@@ -1,7 +1,8 @@
-"""Past fixes packed for the log: columns of differences, a few bytes a fix.
+"""Past fixes packed for the log: columns of differences, five to six bytes a fix.
 
-A column of small whole numbers costs MessagePack one byte each up to ±127 (two or three beyond), which a vehicle's
-steps from second to second mostly are.
+A column of small whole numbers costs MessagePack one byte each from -32 to 127. A vehicle's steps from second to second
+are larger than that, but they differ little from each other: the times and the places of version 2 are differences of
+differences, its speeds and headings differences. Version 1 has differences, and speeds and headings as they are.
 """
 
 from __future__ import annotations
@@ -57,12 +58,12 @@ def pack(trail: Trail) -> bytes:
         raise ValueError(f"{len(points)} fixes in one trail record; at most {POINTS_MAX}")
     return encode(
         _Columns(
-            v=1,
-            mono_ms=_steps(p.mono_ms for p in points),
-            lat=_steps(round(p.lat * DEGREES_SCALE) for p in points),
-            lon=_steps(round(p.lon * DEGREES_SCALE) for p in points),
-            speed=tuple(_UNKNOWN if p.speed_mps is None else round(p.speed_mps * SPEED_SCALE) for p in points),
-            heading=tuple(_UNKNOWN if p.heading_deg is None else round(p.heading_deg) % 360 for p in points),
+            v=2,
+            mono_ms=_steps(_steps(p.mono_ms for p in points)),
+            lat=_steps(_steps(round(p.lat * DEGREES_SCALE) for p in points)),
+            lon=_steps(_steps(round(p.lon * DEGREES_SCALE) for p in points)),
+            speed=_steps(_UNKNOWN if p.speed_mps is None else round(p.speed_mps * SPEED_SCALE) for p in points),
+            heading=_steps(_UNKNOWN if p.heading_deg is None else round(p.heading_deg) % 360 for p in points),
             dropped=trail.dropped,
         )
     )
@@ -74,14 +75,11 @@ def unpack(body: bytes) -> Trail:
     lengths = {len(c) for c in (columns.mono_ms, columns.lat, columns.lon, columns.speed, columns.heading)}
     if len(lengths) != 1 or lengths.pop() > POINTS_MAX or columns.dropped < 0:
         raise Malformed("trail columns of different lengths")
-    rows = zip(
-        accumulate(columns.mono_ms),
-        accumulate(columns.lat),
-        accumulate(columns.lon),
-        columns.speed,
-        columns.heading,
-        strict=True,
-    )
+    mono_ms, lat, lon, speed, heading = columns.mono_ms, columns.lat, columns.lon, columns.speed, columns.heading
+    if columns.v >= 2:
+        mono_ms, lat, lon = (_sums(column) for column in (mono_ms, lat, lon))
+        speed, heading = _sums(speed), _sums(heading)
+    rows = zip(_sums(mono_ms), _sums(lat), _sums(lon), speed, heading, strict=True)
     try:
         return Trail(points=tuple(_point(*row) for row in rows), dropped=columns.dropped)
     except ValueError as wrong:
@@ -96,6 +94,10 @@ def _point(mono_ms: int, lat: int, lon: int, speed: int, heading: int) -> TrailP
         speed_mps=None if speed == _UNKNOWN else speed / SPEED_SCALE,
         heading_deg=None if heading == _UNKNOWN else float(heading),
     )
+
+
+def _sums(steps: Iterable[int]) -> tuple[int, ...]:
+    return tuple(accumulate(steps))
 
 
 def _steps(values: Iterable[int]) -> tuple[int, ...]:
