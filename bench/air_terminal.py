@@ -90,7 +90,8 @@ def cli(file: Path, home: Path) -> None:
         noticed=notices.put,
         heard=heard.put,
         chance=random.Random(1),
-        certificates_at_s=lambda: time.time(),
+        certificates_at_s=time.time,
+        now_s=drive.mono_s,
     )
     live = LiveSlot(signer, clock, publish)
     up = Uplink(notices, stores, signer, clock, publish, live, software="bench", chance=random.Random(1))

@@ -143,6 +143,7 @@ class Link:
         heard: Callable[[Message], None],
         chance: Random,
         certificates_at_s: Callable[[], float | None] = lambda: None,
+        now_s: Callable[[], float] = monotonic,
         backoff: Backoff | None = None,
     ) -> None:
         self._device = device
@@ -154,6 +155,7 @@ class Link:
         self._heard = heard
         self._chance = chance
         self._certificates_at_s = certificates_at_s
+        self._now_s = now_s
         self._backoff = backoff or Backoff()
         self._spread_s = 0.0
         self._stopping = Event()
@@ -291,6 +293,9 @@ class Link:
             signals.put(_lost(flags.is_disconnect_packet_from_server, reason))
 
         def on_publish(_: Client, __: None, mid: int, reason: ReasonCode, ___: Properties | None) -> None:
+            # paho 2.2 notes when it has written half a message and not when it has written a whole one, so it would ask
+            # the broker every KEEPALIVE_S whether it is there, however much is said. What it hears it notes.
+            client._last_msg_out = self._now_s()
             self._noticed(Acknowledged(mid, reason.value))
 
         def on_message(_: Client, __: None, message: MQTTMessage) -> None:

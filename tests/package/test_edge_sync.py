@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from edge.share import FIRST_BYTES, WINDOW_BYTES
 from edge.sync import (
     AHEAD_RECORDS,
     ANSWER_S_MAX,
@@ -13,7 +14,6 @@ from edge.sync import (
     REFUSED_PAUSE_S,
     RESEND_S,
     RESEND_S_MAX,
-    WINDOW_BYTES,
     WINDOW_RECORDS,
     HubSaid,
     Sync,
@@ -108,10 +108,11 @@ def test_the_window_is_sixteen_records_and_an_answer_opens_one_place() -> None:
 
 def test_the_window_is_also_so_many_bytes() -> None:
     sender = Sender(ledger=40).up()
-    sender.size = WINDOW_BYTES // 4
+    sender.size = FIRST_BYTES // 4
     assert sender.send() == ledger(1, 2, 3, 4)
-    sender.answer(("ledger", 1))
-    assert sender.send() == ledger(5)
+    sender.answer(("ledger", 1), ("ledger", 2))  # at once: the link is fast
+    sender.size = WINDOW_BYTES // 4
+    assert sender.send() == ledger(5, 6, 7, 8)
 
 
 def test_a_record_larger_than_the_window_goes_alone() -> None:
