@@ -8,10 +8,7 @@ every pause in which TCP would have spoken is waited for.
 
 from __future__ import annotations
 
-import os
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,11 +18,11 @@ from pathlib import Path
 import click
 import msgspec
 
+from bench.agency import Agency, open_agency
 from bench.figures import say
 from bench.journey import Journey, journey, streets_in
 from bench.namespaces import Carried, Space, spaces
-from demo import fleet as made
-from demo.fleet import Fleet, Person
+from bench.talk import ended, line, poke, started
 from demo.processes import Children
 from firmware_bridge.scenarios import SCENARIOS
 
@@ -65,65 +62,37 @@ def cli(minutes: int, seed: str, scenario: str, alone: bool) -> None:
         )
         children = Children(say)
         try:
-            fleet, port = _fleet(home, children)
-            _measure(home, fleet, port, cables, file, drive)
+            _measure(open_agency(home, children, (OURS, *PEERS)), cables, file, drive)
         finally:
             children.stop()
 
 
-def _fleet(home: Path, children: Children) -> tuple[Fleet, int]:
-    """A hub whose broker can be reached from namespaces, and to which the peers may say their own words."""
-    crews = {
-        name: Person(staff=f"s-{number}", name=name, role="specialist", skills=(), languages=("eng",))
-        for number, name in enumerate((OURS, *PEERS))
-    }
-    ports = made.chance_ports(len(crews))
-    fleet = made.make(home, crews, None, ports, children, say)
-    children.stop()
-    settings = home / "hub" / "hub.toml"
-    head, broker_table, rest = settings.read_text().partition("[broker]\n")
-    settings.write_text(head + broker_table + rest.replace('"127.0.0.1"', '"0.0.0.0"', 1))
-    children.start(made.hub_process(home))
-    hub = children["hub"].pid
-    with (home / "hub" / "broker" / "acl").open("a") as acl:
-        acl.write("\npattern write owntracks/%u/#\n")
-    for task in Path(f"/proc/{hub}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            os.kill(int(child), signal.SIGHUP)  # the broker reads its access list again
-    return fleet, ports["broker"]
-
-
-def _measure(
-    home: Path, fleet: Fleet, port: int, cables: Sequence[Space], file: Path, drive: Journey
-) -> None:
+def _measure(agency: Agency, cables: Sequence[Space], file: Path, drive: Journey) -> None:
     processes = []
     names = (OURS, *PEERS)[: len(cables)]
     for name, cable in zip(names, cables, strict=True):
-        station = fleet.station(name)
-        identity = home / station.folder / "identity" / "current"
-        argv = ["bench.air_terminal", "--journey", str(file), "--home", str(home / station.folder)]
+        argv = ["bench.air_terminal", "--journey", str(file), "--home", str(agency.home_of(name))]
         if name in PEERS:
-            argv = ["bench.air_peer", "--journey", str(file), "--identity", str(identity)]
-            argv += ["--device", station.device, "--port", str(port), "--every", PEERS[name][1]]
-        processes.append(_process(cable.inside([sys.executable, "-m", *argv])))
+            argv = ["bench.air_peer", "--journey", str(file), "--identity", str(agency.identity(name))]
+            argv += ["--device", agency.device(name), "--port", str(agency.broker_port), "--every", PEERS[name][1]]
+        processes.append(started(cable.inside([sys.executable, "-m", *argv])))
     try:
         for process in processes:
-            assert _line(process) == "ready\n"
+            assert line(process) == "ready\n"
         say("Driving")
         time.sleep(1.0)
         before = [cable.carried() for cable in cables]
         for process in processes:
-            _poke(process)
+            poke(process)
         after: dict[str, tuple[Carried, Said]] = {}
         for name, cable, process, was in zip(names, cables, processes, before, strict=True):
-            said = msgspec.json.decode(_line(process), type=Said)
+            said = msgspec.json.decode(line(process), type=Said)
             after[name] = cable.carried().since(was), said
             say(f"{name} is there")
         _print(after, len(drive.seconds) / HOUR_S)
     finally:
         for process in processes:
-            process.kill()
-            process.wait()
+            ended(process)
 
 
 def _print(after: dict[str, tuple[Carried, Said]], hours: float) -> None:
@@ -155,23 +124,6 @@ def _print(after: dict[str, tuple[Carried, Said]], hours: float) -> None:
 
 def _mean(sizes: list[int]) -> float:
     return statistics.fmean(sizes) if sizes else 0.0
-
-
-def _process(argv: Sequence[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        ["setpriv", "--pdeathsig", "KILL", "--", *argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-
-
-def _line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline()
-
-
-def _poke(process: subprocess.Popen[str]) -> None:
-    assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
 
 
 if __name__ == "__main__":
