@@ -10,8 +10,10 @@ UI_IN   := package.json package-lock.json build.mjs tsconfig.json \
 WORKERS ?= 3  # on two cores: half of the tests wait for a receiver, a browser or a broker
 FIRST   ?= 0
 TOTAL   ?= 1000000
+SOAK_OUT ?= var/soak.txt
 
-.PHONY: fuzz help demo test check quick proof-simulation proof-processes format setup packages test-packages ui lock clean bench-map bench-bridge bench-backup story
+# Every target named in plain words is one; files are made by rules with a path.
+.PHONY: $(shell sed -n 's/^\([a-z][a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 .DEFAULT_GOAL := help
 
 help:
@@ -20,11 +22,13 @@ help:
 	@echo "make check        format, lint, types, import contracts and the quick tests"
 	@echo "make proof-simulation  a million simulated records and every fault; FIRST=0 TOTAL=1000000"
 	@echo "make proof-processes  the slow tests with real processes: restores, gpsd on more captures"
+	@echo "make soak         every fault provoked with the real programs, as root; ROWS='F01 F02', SOAK=--quick"
 	@echo "make story        the demo's scripted first call, against a running demo or one of its own"
 	@echo "make bench-map    milliseconds from a receiver's last byte to a console, 20 units at 1 Hz"
 	@echo "make bench-bridge  the bridge beside gpsd on the same bytes, and a finger on the duress button"
 	@echo "make bench-backup  what a running hub's commits notice of a backup"
 	@echo "make fuzz         bytes by the million into the receiver's reader, guided by coverage (FUZZ_S=600 seconds)"
+	@echo "make asyncapi     docs/asyncapi.json anew from the message types"
 	@echo "make format       let the formatter have its way"
 	@echo "make lock         renew requirements.lock from pyproject.toml"
 	@echo "make clean        remove what was built and the demonstration fleet"
@@ -56,6 +60,17 @@ proof-simulation: $(VENV)/.installed
 # What is tried with real processes and takes too long for every run.
 proof-processes: setup test-packages
 	$(BIN)/pytest -q -m proof
+
+# The wire's published description follows the message types; a test says when it does not.
+asyncapi: $(VENV)/.installed
+	$(BIN)/python -m wire.asyncapi > docs/asyncapi.json
+
+# Rows that need root or something that this machine lacks say so. The text is also written to $(SOAK_OUT).
+soak: setup soak-packages
+	@exec $(BIN)/python -m tests.soak $(ROWS) $(SOAK) --out $(SOAK_OUT)
+
+soak-packages:
+	@scripts/system-packages nft:nftables ip:iproute2 mkfs.ext4:e2fsprogs || echo "Rows that need them will say so."
 
 format: $(VENV)/.installed
 	$(BIN)/ruff format .

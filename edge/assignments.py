@@ -13,7 +13,7 @@ from sqlite_utils import Database
 from edge import held, outbox
 from edge.outbox import Signer
 from wire import signature
-from wire.codec import decode
+from wire.codec import Malformed, decode
 from wire.facts import StatusFact
 from wire.records import Kind, Record
 from wire.stamp import Stamp
@@ -105,8 +105,11 @@ def remember(db: Database, said: Assignments) -> None:
         "select seq, data from record where seq > ? and kind = ?", [_folded_through(db, said), Kind.STATUS]
     ).fetchall()
     for seq, data in rows:
-        record = decode(signature.payload_of(data), Record)
-        fact = decode(record.body, StatusFact)
+        try:
+            record = decode(signature.payload_of(data), Record)
+            fact = decode(record.body, StatusFact)
+        except Malformed:
+            continue  # of another release: the hub will not read it either, and its word must be held all the same
         db.execute(
             "insert or ignore into press (seq, status, assignment, pressed_ms) values (?, ?, ?, ?)",
             [seq, fact.status, fact.assignment, record.stamp.wall_ms or 0],

@@ -2,9 +2,24 @@
 
 Nothing here is readable speech: records, snapshots and drafts are sealed or signed bytes before SQL sees them, because a
 deleted row survives in the write-ahead log (measured: 508 copies).
+
+A file is a ladder of steps. Step 1 made it; a step is never edited once it was released, only followed by another.
 """
 
-LEDGER = """
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """What brings a file from the schema before to this one. `is_additive`: a program that has never heard of this step
+    reads and writes the file as well as before, so an upgrade can be taken back; otherwise it must refuse the file."""
+
+    sql: str
+    is_additive: bool
+
+
+_LEDGER_1 = """
 create table log (                         -- one row: this file's numbered life
   one            integer primary key check (one = 1),
   log_id         blob not null check (length(log_id) = 16),
@@ -81,7 +96,7 @@ create table fact (                        -- small persistent truths: high-wate
 ) strict;
 """
 
-TRAIL = """
+_TRAIL_1 = """
 create table log (
   one            integer primary key check (one = 1),
   log_id         blob not null check (length(log_id) = 16),
@@ -98,3 +113,6 @@ create table record (
   receipted_ms   integer
 ) strict;
 """
+
+LEDGER = (Step(sql=_LEDGER_1, is_additive=False),)
+TRAIL = (Step(sql=_TRAIL_1, is_additive=False),)

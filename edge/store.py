@@ -19,11 +19,11 @@ from typing import TypeVar
 
 from sqlite_utils import Database
 
+from edge.schema import Step
 from edge.settings import SettingsError
 
 LOCK_FILE = "lock"
 WAITING_MAX = 64  # more than there are threads that ask; a caller beyond waits, nobody outruns the disk
-SCHEMA_VERSION = 1
 STRANGER_MS_MAX = 1000  # a tech's sqlite3 shell may hold the file this long; then the terminal would rather start again
 ASK_AGAIN_S = 1.0  # how soon a caller notices that the thread behind the queue is gone
 
@@ -37,18 +37,18 @@ class StoreGone(Exception):
 
 
 class Store:
-    """The file at `path`, made with `schema` if it is new. SettingsError when it cannot be used.
+    """The file at `path`, brought to the last of `steps`. SettingsError when it cannot be used.
 
     `died` is called, on the store's own thread, when the disk let it down: the process must end then, because after a
     failed sync nobody knows what the kernel still holds, and asking again would only pretend.
     """
 
-    def __init__(self, path: Path, schema: str, *, died: Callable[[str], None] = lambda why: None) -> None:
+    def __init__(self, path: Path, steps: tuple[Step, ...], *, died: Callable[[str], None] = lambda why: None) -> None:
         self._path = path
         self._died = died
         self._jobs: Queue[Callable[[Database], None] | None] = Queue(WAITING_MAX)
         opened: Future[None] = Future()
-        self._thread = Thread(target=self._run, args=(schema, opened), name=f"store-{path.stem}", daemon=True)
+        self._thread = Thread(target=self._run, args=(steps, opened), name=f"store-{path.stem}", daemon=True)
         self._thread.start()
         opened.result()
 
@@ -96,9 +96,9 @@ class Store:
             except Full:
                 continue
 
-    def _run(self, schema: str, opened: Future[None]) -> None:
+    def _run(self, steps: tuple[Step, ...], opened: Future[None]) -> None:
         try:
-            db = _open(self._path, schema)
+            db = _open(self._path, steps)
         except BaseException as wrong:
             opened.set_exception(wrong)
             return
@@ -129,6 +129,35 @@ def lock_home(home: Path) -> int:
     return descriptor
 
 
+def migrate(conn: sqlite3.Connection, steps: tuple[Step, ...], path: Path) -> None:
+    """Bring the file to the last of `steps` in one transaction; SettingsError when only a newer program may use it.
+
+    `user_version` counts the steps the file has taken. `application_id` is the lowest count a program must know to read
+    and write it. Both stand on the first page, so a power cut leaves the file and what it says of itself at one step.
+    """
+    taken, known = _number(conn, "user_version"), len(steps)
+    if taken == known:
+        return
+    if taken > known:
+        lowest = _number(conn, "application_id")
+        if not 0 < lowest <= known:
+            raise SettingsError(f"{path} was written by a newer version of this program: install that one.")
+        return
+    marks = f"pragma user_version = {known}; pragma application_id = {_lowest_reader(steps)};"
+    missing = " ".join(step.sql for step in steps[taken:])
+    conn.executescript(f"begin immediate; {missing} {marks} commit;")
+
+
+def _lowest_reader(steps: tuple[Step, ...]) -> int:
+    """The newest step that is more than an addition: who knows that one may use the file."""
+    return max((number for number, step in enumerate(steps, start=1) if not step.is_additive), default=1)
+
+
+def _number(conn: sqlite3.Connection, pragma: str) -> int:
+    row: tuple[int] = conn.execute(f"pragma {pragma}").fetchone()
+    return row[0]
+
+
 def _in_transaction(db: Database, work: Callable[[Database], T]) -> T:
     db.execute("begin immediate")
     try:
@@ -140,13 +169,17 @@ def _in_transaction(db: Database, work: Callable[[Database], T]) -> T:
     return value
 
 
-def _open(path: Path, schema: str) -> Database:
+def _open(path: Path, steps: tuple[Step, ...]) -> Database:
+    db = Database(path)
     try:
-        db = Database(path)
         db.conn.execute(f"pragma busy_timeout = {STRANGER_MS_MAX}")
         _set_pragmas(db, path)
-        _make(db, schema, path)
+        migrate(db.conn, steps, path)
+    except SettingsError:
+        db.conn.close()
+        raise
     except sqlite3.Error as wrong:
+        db.conn.close()
         raise SettingsError(
             f"{path} does not open as a database ({wrong}): move it aside, keep it, and start again."
         ) from None
@@ -159,15 +192,6 @@ def _set_pragmas(db: Database, path: Path) -> None:
         row: tuple[int | str] = db.conn.execute(f"pragma {name}").fetchone()
         if row[0] != wanted:
             raise SettingsError(f"{path}: this SQLite will not set {name} to {wanted}, so nothing would be safe there.")
-
-
-def _make(db: Database, schema: str, path: Path) -> None:
-    row: tuple[int] = db.conn.execute("pragma user_version").fetchone()
-    if row[0] == SCHEMA_VERSION:
-        return
-    if row[0] != 0:
-        raise SettingsError(f"{path} was written by a newer version of this program: install that one.")
-    db.conn.executescript(f"begin immediate; {schema} pragma user_version = {SCHEMA_VERSION}; commit;")
 
 
 def _is_disk_trouble(wrong: Exception) -> bool:

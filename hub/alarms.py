@@ -13,7 +13,8 @@ from msgspec import Struct
 from sqlalchemy import Connection, Row, func, select
 
 from hub import audit, schema, store
-from hub.ingest import QUARANTINE_ROWS_MAX, Why
+from hub.arrivals import Why
+from hub.batch import QUARANTINE_ROWS_MAX
 
 SEEN = "alarms_seen"  # in hub_fact: what is not newer has been seen
 SHOWN_MAX = 50

@@ -16,8 +16,8 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import DBAPIError
 
 from hub import desired, schema, shelf
+from hub.arrivals import Wanted
 from hub.desired import Kept, Vouched
-from hub.ingest import Wanted
 from wire import signature, state
 from wire.topics import SealedNotes, State, Topic
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from threading import Event
 from time import monotonic
 from typing import Protocol
@@ -14,7 +16,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from hub import ingest, positions
-from hub.ingest import Arrival, Marks, Taken, Wanted
+from hub.arrivals import Arrival, Marks, Taken, Wanted
 from hub.link import Received
 from hub.positions import Position, Positions
 from hub.presence import Presence
@@ -26,6 +28,7 @@ WAIT_S = 0.2  # for the first of a batch; also how soon a stop is seen
 KEEP_POSITIONS_S = 10.0  # they are for the next start; each write costs the disk a sync
 SAY_REFUSED_S = 10.0
 AGAIN_S = 1.0  # after the database failed
+VERIFIERS = min(4, os.cpu_count() or 1)  # verifying lets go of the interpreter, so the link is heard all the while
 
 
 class FromBroker(Protocol):
@@ -70,13 +73,18 @@ class IntakeParts(Struct, frozen=True, kw_only=True):
 
 def run(parts: IntakeParts, stopping: Event) -> None:
     """Take what comes until `stopping`."""
+    with ThreadPoolExecutor(VERIFIERS, "verifier") as verifiers:
+        _run(parts, stopping, verifiers)
+
+
+def _run(parts: IntakeParts, stopping: Event, verifiers: Executor) -> None:
     kept_s = said_s = monotonic()
     refused = 0
     while not stopping.is_set():
         batch = parts.link.receive(WAIT_S)
         if batch:
             try:
-                taken = _take(parts, batch)
+                taken = _take(parts, batch, verifiers)
             except DBAPIError as wrong:
                 # Locked, full or gone: no receipt and no acknowledgement, so nobody lets go of anything.
                 _log.error("the database does not take records", why=str(wrong.orig))
@@ -111,13 +119,14 @@ def keep_positions(parts: IntakeParts) -> None:
 _log = structlog.get_logger("hub.intake")
 
 
-def _take(parts: IntakeParts, batch: list[Received]) -> Taken:
+def _take(parts: IntakeParts, batch: list[Received], verifiers: Executor) -> Taken:
     return ingest.take(
         parts.engine,
         (Arrival(topic=received.topic, payload=received.payload) for received in batch),
         parts.now_ms(),
         note_keys=parts.note_keys,
         marks=parts.marks,
+        verifiers=verifiers,
     )
 
 

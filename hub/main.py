@@ -41,6 +41,7 @@ from hub import (
     store,
 )
 from hub import restore as restoring
+from hub.arrivals import Marks, Wanted
 from hub.backup import BackupError, BackupParts, Made
 from hub.board import VIEWERS_MAX, Board
 from hub.broker import Broker
@@ -48,7 +49,6 @@ from hub.ca import Ca, Service, ensure_tls, open_ca, renew_crl
 from hub.downlink import Downlink, DownlinkParts
 from hub.enroll import DeviceApiParts, device_api_server
 from hub.errors import Refused
-from hub.ingest import Marks, Wanted
 from hub.link import Link, LinkSettings
 from hub.maps import BBox, MapError
 from hub.positions import Position, Positions

@@ -15,7 +15,7 @@ from edge.store import Store
 from tests.terminal_fleet import TerminalFleet
 from wire.codec import decode
 from wire.facts import StatusFact
-from wire.records import open_record
+from wire.records import Kind, open_record
 from wire.stamp import Stamp
 from wire.state import Assignment, Assignments
 from wire.status import By, Status
@@ -188,6 +188,14 @@ def test_a_restored_hub_that_never_heard_this_board_does_not_take_its_press_back
     cab.hub_says("off_duty", is_restored=True, is_log_known=False)
     assert cab.view().status is Status.EN_ROUTE
     assert cab.view().current is None, "and an assignment that the hub forgot is none"
+
+
+def test_a_status_that_nobody_can_read_does_not_keep_a_restored_hubs_word_away(cab: Cab) -> None:
+    cab.hub_says("available", "a1")
+    cab.store.do(lambda db: outbox.append(db, cab.signer, STAMP, Kind.STATUS, b"\xc1"))
+    cab.press(Status.ACKNOWLEDGED)
+    cab.hub_says("assigned", "a1", is_restored=True)
+    assert cab.view().status is Status.ACKNOWLEDGED
 
 
 def test_a_restored_hub_that_hears_the_unit_through_another_board_has_the_last_word(cab: Cab) -> None:

@@ -125,7 +125,12 @@ def told(outcome: Outcome) -> str:
     ]
     lines += [f"  {finding}" for finding in outcome.findings]
     if outcome.findings:
-        lines.append(f"  again: python -m tests.seams.simulate --seed {outcome.seed} --records {outcome.asked}")
+        again = f"  again: python -m tests.seams.simulate --seed {outcome.seed} --records {outcome.asked}"
+        if outcome.haste != 1.0:
+            again += f" --haste {outcome.haste}"
+        if outcome.faults != ALL:
+            again += f" --faults '{','.join(sorted(outcome.faults))}'"
+        lines.append(again)
     return "\n".join(lines)
 
 

@@ -30,6 +30,11 @@ Report = Callable[[object], None]
 FAILED = {
     "a record and its PUBACK eaten on a living connection": (1, 600, (Fault.LOST, Fault.PUBACK_LOST)),
     "records let go when a clock of 1970 was set": (1, 600, (Fault.CLOCK_SET, Fault.LINK_CUT)),
+    "a restored hub's word never held for one unreadable status": (
+        2,
+        1200,
+        (Fault.POISON, Fault.RESTORED, Fault.LINK_CUT),
+    ),
 }
 
 STRIKES = {  # the faults in whose company a planted bug does harm

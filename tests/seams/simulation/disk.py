@@ -14,6 +14,9 @@ from typing import TypeVar
 
 from sqlite_utils import Database
 
+from edge.schema import Step
+from edge.store import migrate
+
 SECTOR_BYTES = 512
 PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "wal_autocheckpoint": 100, "secure_delete": 1}
 LIE_COMMITS = 8  # a disk that lies keeps that many commits in a cache that a power cut empties
@@ -31,9 +34,9 @@ class Disk:
     `lies`: this disk says that it synced and did not, which no program can survive; planted to see it noticed.
     """
 
-    def __init__(self, path: Path, schema: str, chance: Random, *, lies: bool = False) -> None:
+    def __init__(self, path: Path, steps: tuple[Step, ...], chance: Random, *, lies: bool = False) -> None:
         self._path = path
-        self._schema = schema
+        self._steps = steps
         self._chance = chance
         self._lies = lies
         self._is_cut_due = False
@@ -109,8 +112,7 @@ class Disk:
         self._db = Database(self._path)
         for name, value in PRAGMAS.items():
             self._db.conn.execute(f"pragma {name} = {value}")
-        if not self._db.conn.execute("pragma user_version").fetchone()[0]:
-            self._db.conn.executescript(f"begin immediate; {self._schema} pragma user_version = 1; commit;")
+        migrate(self._db.conn, self._steps, self._path)
         self.is_open = True
 
     def _image(self) -> tuple[bytes, bytes]:

@@ -88,7 +88,7 @@ class Terminal:
         self._went_dark = went_dark
         home.mkdir(exist_ok=True)
         tables = {LEDGER: schema.LEDGER, TRAIL: schema.TRAIL}
-        self.disks = {log: Disk(self.path(log), sql, chance, lies=plant.disk_lies) for log, sql in tables.items()}
+        self.disks = {log: Disk(self.path(log), steps, chance, lies=plant.disk_lies) for log, steps in tables.items()}
         self.is_on = False
         self.is_link_blocked = False
         self.refused = 0

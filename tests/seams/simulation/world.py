@@ -55,6 +55,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
     seed: int
     asked: int
+    faults: frozenset[Fault]
+    haste: float
     records: int
     terminals: int
     provoked: dict[Fault, int]
@@ -112,6 +114,7 @@ class _World:
             agency, home / "hub", self._timeline, self._broker, self._chance_of("hub"), self._provoked, plant
         )
         self._is_bad = True
+        self._asked_haste = haste
         self._burst_max, self._pause_s, self._haste = self._chance.choice(PACES)
         self._haste *= haste
         self._healed_at_s = 0.0
@@ -142,6 +145,8 @@ class _World:
         return Outcome(
             seed=self._seed,
             asked=self._records,
+            faults=self._faults,
+            haste=self._asked_haste,
             records=len(self._journal.saved),
             terminals=len(self._terminals),
             provoked=dict(self._provoked.counts),

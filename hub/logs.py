@@ -1,0 +1,67 @@
+"""How far each log of a terminal is held: read once for a batch, written once at its end, and said in receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from hub import schema
+from wire import records
+from wire.records import Receipt
+
+_table = schema.log
+_HELD = select(_table).where(_table.c.device.in_(bindparam("devices", expanding=True)))
+_MOVE = (
+    update(_table)
+    .where(_table.c.device == bindparam("of_device"), _table.c.log_id == bindparam("of_log"))
+    .values(through=bindparam("to"))
+)
+
+
+class Logs:
+    """The logs of one batch. A log that is asked about is answered with a receipt, moved or not."""
+
+    def __init__(self, connection: Connection, devices: Iterable[str]) -> None:
+        self._connection = connection
+        self._names: dict[tuple[str, bytes], str] = {}
+        self._held: dict[tuple[str, bytes], int] = {}
+        self._asked: dict[tuple[str, bytes], int] = {}
+        self._moved: set[tuple[str, bytes]] = set()
+        names = sorted(devices)
+        for row in connection.execute(_HELD, {"devices": names}) if names else ():
+            self._names[row.device, row.log_id] = row.name
+            self._held[row.device, row.log_id] = row.through
+
+    def through(self, device: str, log_id: bytes, name: str = "") -> int:
+        """How far the log is held; its row is made when there is none, its name learned when there is one to learn."""
+        log = (device, log_id)
+        if log not in self._held:
+            self._connection.execute(insert(_table).values(device=device, log_id=log_id, name=name, through=0))
+            self._held[log], self._names[log] = 0, name
+        elif name and self._names[log] != name:
+            self._connection.execute(
+                update(_table).where(_table.c.device == device, _table.c.log_id == log_id).values(name=name)
+            )
+            self._names[log] = name
+        return self._asked.setdefault(log, self._held[log])
+
+    def move(self, device: str, log_id: bytes, through: int) -> None:
+        """From now on the log is held as far as this."""
+        self._asked[device, log_id] = through
+        self._moved.add((device, log_id))
+
+    def write(self) -> None:
+        """Write down what moved."""
+        if self._moved:
+            self._connection.execute(
+                _MOVE,
+                [{"of_device": log[0], "of_log": log[1], "to": self._asked[log]} for log in sorted(self._moved)],
+            )
+
+    def receipts(self, epoch: int) -> tuple[Receipt, ...]:
+        """One for each log that was asked about."""
+        return tuple(
+            Receipt(v=records.VERSION, device=device, log_id=log_id, through=through, epoch=epoch)
+            for (device, log_id), through in self._asked.items()
+        )
