@@ -134,7 +134,9 @@ def _storm(agency: Agency, seconds: float) -> None:
         f"{SLOW_KBIT} kbit/s, {LOSS_PERCENT} % of the packets lost each way: backlog of {size / 1000:.0f} kB drained"
         f" {drained}, {went.up_bytes / 1000:.0f} kB up"
     )
-    print_ms("  position offered -> on the map", [(seen[lat] - at_s) * 1000 for lat, at_s in told.places if lat in seen])
+    print_ms(
+        "  position offered -> on the map", [(seen[lat] - at_s) * 1000 for lat, at_s in told.places if lat in seen]
+    )
     print_ms("  age of the newest position on the map", _ages_ms(told.places, seen, end_s))
     print_ms("  emergency pressed -> stored at the hub", heard.after_ms([at_s for _, at_s in told.presses]))
 

@@ -1,6 +1,6 @@
 """Bare paho: the same bytes at QoS 1, with its default window, to the same broker. Told what to do a line at a time.
 
-    go FILE   publish them; answers with the seconds until the broker has acknowledged all
+go FILE   publish them; answers with the seconds until the broker has acknowledged all
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The terminal's real parts with a backlog to send, as a process of its own. It is told what to do, a line at a time.
 
-    fill RECORDS NOTES   owe so many records of a minute's trail, and notes of 2 kB; answers with their bytes
-    go                   begin; answers with the seconds until the hub has receipted everything
-    live SECONDS         drive, telling positions as on the road, while the backlog drains; answers with what was told
-    press                raise an emergency; answers with the seconds until the hub's word on it was here
-    copy FILE            write what is owed, as it is sent, to FILE for a peer
+fill RECORDS NOTES   owe so many records of a minute's trail, and notes of 2 kB; answers with their bytes
+go                   begin; answers with the seconds until the hub has receipted everything
+live SECONDS         drive, telling positions as on the road, while the backlog drains; answers with what was told
+press                raise an emergency; answers with the seconds until the hub's word on it was here
+copy FILE            write what is owed, as it is sent, to FILE for a peer
 """
 
 from __future__ import annotations
@@ -132,7 +132,9 @@ def _fill(terminal: _Terminal, records: int, notes: int) -> int:
                 lat, lon = moved(lat, lon, heading, 60 + chance.gauss(0, 4))
                 at_ms = (record * POINTS + point) * PERIOD_S * 1000 + chance.randrange(20)
                 points.append(
-                    TrailPoint(mono_ms=at_ms, lat=lat, lon=lon, speed_mps=12.0 + chance.gauss(0, 1), heading_deg=heading)
+                    TrailPoint(
+                        mono_ms=at_ms, lat=lat, lon=lon, speed_mps=12.0 + chance.gauss(0, 1), heading_deg=heading
+                    )
                 )
             body = pack(Trail(points=tuple(points)))
             outbox.append(db, terminal.signer, terminal.clock.stamp(), Kind.TRAIL, body)

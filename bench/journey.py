@@ -78,8 +78,6 @@ def journey(streets: Streets, minutes: int, seed: str, scenario: str) -> Journey
 def _sent(streets: Streets, drive: Drive | None, nodes: list[int], at_s: float) -> Drive:
     route = Route(
         points=tuple((streets.lats[node], streets.lons[node]) for node in nodes),
-        limits_mps=tuple(
-            max(leg.speed_mps for leg in streets.legs[a] if leg.to == b) for a, b in pairwise(nodes)
-        ),
+        limits_mps=tuple(max(leg.speed_mps for leg in streets.legs[a] if leg.to == b) for a, b in pairwise(nodes)),
     )
     return placed(route, at_s) if drive is None else sent(drive, route, at_s)

@@ -62,8 +62,11 @@ class Space(Struct, frozen=True, kw_only=True):
     def lose(self, percent: int) -> None:
         """Lose that many of a hundred packets on their way in, and as many on their way out."""
         text = (
-            "table inet f { chain i { type filter hook input priority 0; numgen random mod 100 < %d drop; }\n"
-            "chain o { type filter hook output priority 0; oifname eth0 numgen random mod 100 < %d drop; } }\n"
+            "add table inet f\n"
+            "add chain inet f i { type filter hook input priority 0; }\n"
+            "add chain inet f o { type filter hook output priority 0; }\n"
+            "add rule inet f i iifname eth0 numgen random mod 100 < %d drop\n"
+            "add rule inet f o oifname eth0 numgen random mod 100 < %d drop\n"
         )
         _run("ip", "netns", "exec", self.name, "nft", text % (percent, percent))
 

@@ -279,6 +279,9 @@ class Uplink:
                 event = self._inbox.get(timeout=self._wait_s())
             except Empty:
                 event = None
+            while event is not None and not isinstance(event, _Stop) and not self._inbox.empty():
+                self._take(event)  # what came together is answered together: one look into the store for all of it
+                event = self._inbox.get()
             if isinstance(event, _Stop):
                 return
             self.step(event)

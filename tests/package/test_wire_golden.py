@@ -244,6 +244,7 @@ MESSAGES: tuple[Struct, ...] = (
 )
 
 NOT_ON_THE_WIRE = {  # values that are made here and never encoded
+    "Channel",
     "Envelope",
     "IncidentType",
     "Recipient",
