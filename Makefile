@@ -26,7 +26,9 @@ help:
 	@echo "make story        the demo's scripted first call, against a running demo or one of its own"
 	@echo "make bench-map    milliseconds from a receiver's last byte to a console, 20 units at 1 Hz"
 	@echo "make bench-bridge  the bridge beside gpsd on the same bytes, and a finger on the duress button"
-	@echo "make bench-backup  what a running hub's commits notice of a backup"
+	@echo "make bench-air    bytes an hour on the cellular link beside OwnTracks and a tracker's rule (root)"
+	@echo "make bench-drain  how fast a backlog drains beside bare paho, and what the map notices of it (root)"
+	@echo "make bench-backup bench-air bench-drain  what a running hub's commits notice of a backup"
 	@echo "make fuzz         bytes by the million into the receiver's reader, guided by coverage (FUZZ_S=600 seconds)"
 	@echo "make asyncapi     docs/asyncapi.json anew from the message types"
 	@echo "make format       let the formatter have its way"
@@ -84,6 +86,14 @@ bench-bridge: setup test-packages
 	$(BIN)/pytest -q tests/captures
 	$(BIN)/python -m bench.bridge
 	$(BIN)/python -m bench.press
+
+bench-air: setup
+	@scripts/system-packages ip:iproute2
+	$(BIN)/python -m bench.air
+
+bench-drain: setup
+	@scripts/system-packages ip:iproute2 nft:nftables
+	$(BIN)/python -m bench.drain
 
 bench-backup: setup
 	$(BIN)/python -m bench.hub_backup

@@ -32,6 +32,7 @@ from demo.web import Browser
 
 OURS, PEER = "CARE-1", "CARE-2"
 SHIFT_RECORDS, SHIFT_NOTES = 144, 40  # 8,640 positions, sixty to a record
+STORM_RECORDS = 4 * SHIFT_RECORDS  # so that it lasts
 SLOW_KBIT = 64
 LOSS_PERCENT = 30
 PARTS = ("ratio", "shift", "storm")
@@ -116,7 +117,7 @@ def _storm(agency: Agency, seconds: float) -> None:
         terminal = _terminal(agency, "storm", cable)
         try:
             assert line(terminal) == "ready\n"
-            size = int(_asked(terminal, f"fill {SHIFT_RECORDS} {SHIFT_NOTES}"))
+            size = int(_asked(terminal, f"fill {STORM_RECORDS} {SHIFT_NOTES}"))
             cable.slow(SLOW_KBIT)
             cable.lose(LOSS_PERCENT)
             before = cable.carried()

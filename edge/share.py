@@ -13,7 +13,6 @@ LEAST_BYTES = 4 * 1024  # where round trips vary, less would measure their varia
 QUEUE_S = 0.5  # what a live position may have to wait behind
 FAST_BPS = WINDOW_BYTES / 0.25  # bytes a second; a whole window is a quarter of a second then
 BUSY_SHARE = 0.5  # of the time, on a link that is slower
-BURST_S = 0.25  # of the air at once, so that records do not go one by one
 LEARNED_S = 4.0  # of air; half of what is older is forgotten
 AIR_S_MIN, AIR_S_MAX = 1e-6, 2.0  # of one message; longer was a tunnel or a lost packet, and says nothing of the rate
 PAUSE_S_MAX = 5.0  # whatever was measured, the backlog goes on then
@@ -29,8 +28,10 @@ class Share:
         """Another connection may go another way: nothing is known of it."""
         self._round_trip_s: float | None = None  # the shortest
         self._answered_s = 0.0
+        self._is_guess = True  # from messages that were alone: they say more of the way than of the rate
         self._bytes = 0.0
         self._air_s = 0.0
+        self._burst_bytes = 0
         self._free_s = 0.0  # when the air that was taken has been paid for, at our share of it
 
     @property
@@ -47,25 +48,40 @@ class Share:
         return max(LEAST_BYTES, min(WINDOW_BYTES, int(rate * (self._round_trip_s + QUEUE_S))))
 
     def free_s(self) -> float:
-        """From when on the backlog may go on."""
-        return self._free_s - BURST_S / BUSY_SHARE
+        """From when on the backlog may go on. It goes a window at a time and rests as long: messages that follow each
+        other show how fast the link is, and one by one they would show how its round trips vary."""
+        return self._free_s if self._burst_bytes >= self.window_bytes else 0.0
 
     def sent(self, size: int, now_s: float) -> None:
         """So many bytes of the backlog were handed over."""
         rate = self.rate_bps
-        if rate is not None and rate < FAST_BPS:
-            due_s = max(self._free_s, now_s) + size / rate / BUSY_SHARE
-            self._free_s = min(due_s, now_s + PAUSE_S_MAX + BURST_S / BUSY_SHARE)
+        if rate is None or rate >= FAST_BPS:
+            return
+        if now_s >= self._free_s:
+            self._burst_bytes = 0
+        self._burst_bytes += size
+        self._free_s = min(max(self._free_s, now_s) + size / rate / BUSY_SHARE, now_s + PAUSE_S_MAX)
 
     def answered(self, size: int, sent_s: float, now_s: float) -> None:
         """The broker's answer to so many bytes that were handed over at `sent_s`."""
         took_s = max(AIR_S_MIN, now_s - sent_s)
         self._round_trip_s = took_s if self._round_trip_s is None else min(self._round_trip_s, took_s)
-        # On the air from when the one before was over, or, where the line was idle, without the way there and back.
-        began_s = max(self._answered_s, sent_s + self._round_trip_s)
-        self._answered_s = now_s
+        was_alone = sent_s >= self._answered_s
+        after_s, self._answered_s = now_s - self._answered_s, now_s
+        if not was_alone:
+            if self._is_guess:
+                self._bytes = self._air_s = 0.0
+                self._is_guess = False
+            self._learn(size, after_s)
+        elif self._is_guess:
+            self._bytes, self._air_s = size, took_s  # no faster than it is, and better than nothing
+        else:  # beyond the way there and back it was on the air, or lost there
+            beyond_s = took_s - self._round_trip_s
+            self._learn(size * beyond_s / took_s, beyond_s)
+
+    def _learn(self, size: float, air_s: float) -> None:
         self._bytes += size
-        self._air_s += min(AIR_S_MAX, max(AIR_S_MIN, now_s - began_s))
+        self._air_s += min(AIR_S_MAX, max(0.0, air_s))
         if self._air_s > LEARNED_S:
             self._bytes /= 2
             self._air_s /= 2
