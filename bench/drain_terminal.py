@@ -87,6 +87,13 @@ class _Terminal:
             heard, self.stores, who, self.signer, self.clock, hub_said=self.up.hub_said, spread=self.link.spread,
             settings=lambda _: None, wake=self.up.wake, refused=self.up.refused, desk=None,
         )  # fmt: skip
+        self._is_started = False
+
+    def start(self) -> None:
+        """Connect, once."""
+        if self._is_started:
+            return
+        self._is_started = True
         for run in (self.live.run, self.up.run, self.down.run, self.alarm.run, self.alarm.keep, self.link.run):
             Thread(target=run, daemon=True).start()
 
@@ -97,13 +104,19 @@ class _Terminal:
 @click.command()
 @click.option("--home", type=click.Path(path_type=Path), required=True)
 @click.option("--name", required=True, help="Of its logs.")
-def cli(home: Path, name: str) -> None:
-    """Do what standard input says."""
+@click.option("--records", default=0, help="Owed before it connects.")
+@click.option("--notes", default=0)
+def cli(home: Path, name: str, records: int, notes: int) -> None:
+    """Say "ready" and how many bytes are owed, then do what standard input says. With something owed, it connects when it
+    is told to go or to live."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     terminal = _Terminal(home, name)
-    while terminal.up.hears_us() != "up" or not terminal.is_drained():
-        time.sleep(0.05)
-    print("ready", flush=True)
+    size = _fill(terminal, records, notes) if records else 0
+    if not records:
+        terminal.start()
+        while terminal.up.hears_us() != "up" or not terminal.is_drained():
+            time.sleep(0.05)
+    print("ready", size, flush=True)
     for said in sys.stdin:
         match said.split():
             case ["fill", records, notes]:
@@ -169,6 +182,7 @@ def _copy(terminal: _Terminal, file: Path) -> None:
 
 def _drained_s(terminal: _Terminal) -> float:
     began_s = time.monotonic()
+    terminal.start()
     terminal.up.wake()
     while not terminal.is_drained():
         if time.monotonic() - began_s > DRAIN_S_MAX:
