@@ -18,10 +18,10 @@ from pathlib import Path
 import click
 import msgspec
 
-from bench.agency import Agency, open_agency
 from bench.figures import say
 from bench.journey import Journey, journey, streets_in
 from bench.namespaces import Carried, Space, spaces
+from bench.reachable import Agency, open_agency
 from bench.talk import ended, line, poke, started
 from demo.processes import Children
 from firmware_bridge.scenarios import SCENARIOS

@@ -20,7 +20,7 @@ import structlog
 
 from bench.calm import Calm
 from bench.journey import BEGAN, Journey
-from edge import downlink, identity, schema, uplink
+from edge import downlink, identity, schema, trail, uplink
 from edge.clock import Clock, boot_id
 from edge.downlink import Downlink
 from edge.link import Link, Sent
@@ -28,7 +28,6 @@ from edge.outbox import LEDGER, TRAIL, Signer, numbers
 from edge.store import Store
 from edge.tls import TlsFiles
 from edge.tracker import Tracker
-from edge import trail
 from edge.trail import TrailKeeper
 from edge.uplink import LiveSlot, Uplink
 from firmware_bridge.readings import FixRead

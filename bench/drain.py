@@ -22,9 +22,9 @@ from pathlib import Path
 import click
 import msgspec
 
-from bench.agency import Agency, open_agency
 from bench.figures import print_ms, say
 from bench.namespaces import Space, spaces
+from bench.reachable import Agency, open_agency
 from bench.talk import ended, line, poke, started
 from demo.processes import Children
 from demo.story import sign_in
@@ -62,10 +62,9 @@ def cli(parts: Sequence[str], rounds: int, records: int, seconds: float) -> None
 
 def _ratio(agency: Agency, rounds: int, records: int) -> None:
     ours = _terminal(agency, "ratio", None, 0, 0)
-    peer = started(
-        [sys.executable, "-m", "bench.drain_peer", "--identity", str(agency.identity(PEER))]
-        + ["--device", agency.device(PEER), "--port", str(agency.broker_port)]
-    )
+    argv = [sys.executable, "-m", "bench.drain_peer", "--identity", str(agency.identity(PEER))]
+    argv += ["--device", agency.device(PEER), "--port", str(agency.broker_port)]
+    peer = started(argv)
     try:
         assert line(ours).startswith("ready")
         assert line(peer) == "ready\n"
@@ -94,7 +93,9 @@ def _ratio(agency: Agency, rounds: int, records: int) -> None:
 
 
 def _shift(agency: Agency) -> None:
-    click.echo(f"a shift of 12 hours, 8,640 positions and {SHIFT_NOTES} notes, from connecting to the hub's last receipt:")
+    click.echo(
+        f"a shift of 12 hours, 8,640 positions and {SHIFT_NOTES} notes, from connecting to the hub's last receipt:"
+    )
     with spaces(1) as (cable,):
         for title, space in (("loopback", None), (f"{SLOW_KBIT} kbit/s", cable)):
             if space is not None:

@@ -13,6 +13,7 @@ import random
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
@@ -119,8 +120,8 @@ def cli(home: Path, name: str, records: int, notes: int) -> None:
     print("ready", size, flush=True)
     for said in sys.stdin:
         match said.split():
-            case ["fill", records, notes]:
-                print(_fill(terminal, int(records), int(notes)), flush=True)
+            case ["fill", more_records, more_notes]:
+                print(_fill(terminal, int(more_records), int(more_notes)), flush=True)
             case ["go"]:
                 print(_drained_s(terminal), flush=True)
             case ["live", seconds]:
@@ -171,12 +172,12 @@ def _owed_bytes(db: Database) -> int:
 
 
 def _copy(terminal: _Terminal, file: Path) -> None:
-    owed = [
-        record.data
-        for store in terminal.stores.values()
-        for at in [store.do(numbers)]
-        for record in store.do(lambda db, first=at.lowest_owed: outbox.read(db, first, 1_000_000, 1 << 40))
-    ]
+    owed: list[bytes] = []
+    for store in terminal.stores.values():
+        first = store.do(numbers).lowest_owed
+        owed += [
+            record.data for record in store.do(partial(outbox.read, first=first, records_max=10**6, bytes_max=10**9))
+        ]
     file.write_bytes(msgspec.msgpack.encode(owed))
 
 

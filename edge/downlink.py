@@ -13,11 +13,12 @@ import structlog
 from msgspec import Struct
 from sqlite_utils import Database
 
-from edge import assignments, emergency, held, note_keys, outbox
+from edge import assignments, emergency, held, note_keys, orders, outbox
 from edge.clock import Clock
 from edge.clock_floor import MARGIN_MS
 from edge.identity import Identity
 from edge.link import Message
+from edge.orders import Obeyed
 from edge.outbox import LEDGER, Signer
 from edge.store import Store
 from edge.sync import HubSaid
@@ -29,6 +30,7 @@ from wire.records import Kind, open_receipt
 from wire.state import (
     Assignments,
     Emergencies,
+    Orders,
     Roster,
     SealedDelivery,
     Shelf,
@@ -45,7 +47,7 @@ INBOX_MAX = 256  # beyond this the broker waits: it keeps what it has not delive
 
 log = structlog.get_logger()
 
-Content = Assignments | Roster | TerminalSettings | Shelf | Emergencies
+Content = Assignments | Roster | TerminalSettings | Shelf | Emergencies | Orders
 
 _KINDS: dict[str, type[Content]] = {
     Section.ASSIGNMENTS: Assignments,
@@ -53,6 +55,7 @@ _KINDS: dict[str, type[Content]] = {
     Section.SETTINGS: TerminalSettings,
     Section.SHELF: Shelf,
     Section.EMERGENCY: Emergencies,
+    Section.ORDERS: Orders,
 }
 
 
@@ -70,8 +73,8 @@ def inbox() -> Queue[Message | None]:
 
 
 class Downlink:
-    """One thread that takes what came in order. `hub_said`, `spread`, `settings`, `assigned`, `wake`, `refused` are told what
-    it means; `desk` is None in a vehicle."""
+    """One thread that takes what came in order. `hub_said`, `spread`, `settings`, `assigned`, `wake`, `refused`, `ordered`, `contradicted` are told
+    what it means; `desk` is None in a vehicle."""
 
     def __init__(
         self,
@@ -88,6 +91,8 @@ class Downlink:
         refused: Callable[[], None],
         desk: Desk | None,
         assigned: Callable[[Assignments], None] = lambda said: None,
+        ordered: Callable[[Obeyed], None] = lambda obeyed: None,
+        contradicted: Callable[[], None] = lambda: None,
     ) -> None:
         self._ledger = logs[LEDGER]
         self._by_log_id = {store.do(outbox.numbers).log_id: store for store in logs.values()}
@@ -104,6 +109,9 @@ class Downlink:
         self._refused = refused
         self._desk = desk
         self._assigned = assigned
+        self._ordered = ordered
+        self._contradicted = contradicted
+        self._obeyed = Obeyed()  # by the newest list that was kept
         self._inbox = inbox
         self._audited: Version | None = None
         self._has_asked = False  # for the notes of the shelf, since the hub last said that it is there
@@ -138,6 +146,8 @@ class Downlink:
 
     def _presence(self, payload: bytes) -> None:
         presence = open_hub_presence(payload, self._identity.snapshot_public)
+        if not self._ledger.do(lambda db: held.epoch_stands(db, presence.epoch)):
+            raise Malformed("the presence of an earlier life of the hub")
         self._has_asked = False
         self._clock.not_earlier(presence.wall_ms - MARGIN_MS)  # kept by the broker for days perhaps, and still past
         self._spread(presence.spread_s)
@@ -148,6 +158,10 @@ class Downlink:
         store = self._by_log_id.get(receipt.log_id)
         if store is None:
             log.info("receipt_of_an_old_log", log_id=receipt.log_id.hex())
+            return
+        if store.do(lambda db: outbox.is_anothers(db, receipt)):
+            log.error("receipt_of_a_twin", log_id=receipt.log_id.hex(), through=receipt.through)
+            self._contradicted()
             return
         now_ms = self._kept_base_ms[receipt.log_id] + self._clock.mono_ms()
         if store.do(lambda db: outbox.take_receipt(db, receipt, now_ms)):
@@ -170,6 +184,8 @@ class Downlink:
                 self._settings(content)
             if isinstance(content, Assignments):
                 self._assigned(content)
+            if isinstance(content, Orders):
+                self._ordered(self._obeyed)
         self._wake()
 
     def _keep(self, db: Database, snapshot: Snapshot, content: Content, payload: bytes) -> bool:
@@ -190,6 +206,9 @@ class Downlink:
                 assignments.remember(db, content)
         if is_new and isinstance(content, Emergencies):
             emergency.fold(db, content)
+        if is_new and isinstance(content, Orders):
+            is_restored = before is not None and before.version.epoch < version.epoch
+            self._obeyed = orders.fold(db, self._signer, self._clock.stamp(), content, is_restored=is_restored)
         if isinstance(content, Shelf) and (is_new or not self._has_asked):
             self._ask(db, content)
         return is_new

@@ -53,3 +53,12 @@ def keep(db: Database, section: str, version: Version, data: bytes, now_ms: int)
         [section, version.epoch, version.n, data, now_ms],
     )
     return True
+
+
+def epoch_stands(db: Database, epoch: int) -> bool:
+    """Whether the hub of `epoch` may be listening: a lower one than was heard before was replaced by a restored hub, and
+    its word is a replay. The mark is kept, so that a restart does not forget it."""
+    row: tuple[int] | None = db.execute("select value from fact where name = 'hub_epoch'").fetchone()
+    if row is None or epoch > row[0]:
+        db.execute("insert or replace into fact (name, value) values ('hub_epoch', ?)", [epoch])
+    return row is None or epoch >= row[0]

@@ -52,9 +52,11 @@ class Backoff(Struct, frozen=True, kw_only=True):
 
 
 class Opened(Struct, frozen=True):
-    """A connection, its `session` in the will; nothing was subscribed yet, so nothing of it was heard before this."""
+    """A connection, its `session` in the will; nothing was subscribed yet, so nothing of it was heard before this.
+    `packet_bytes_max`: what the broker says it takes, None when it sets no bound."""
 
     session: int
+    packet_bytes_max: int | None = None
 
 
 class Subscribed(Struct, frozen=True):
@@ -62,9 +64,10 @@ class Subscribed(Struct, frozen=True):
 
 
 class Closed(Struct, frozen=True):
-    """No connection; `why` for a person."""
+    """No connection; `why` for a person, `reason` the broker's word (an MQTT reason code), 0 when it said none."""
 
     why: str
+    reason: int = 0
 
 
 class Acknowledged(Struct, frozen=True):
@@ -94,7 +97,8 @@ class Sent(Struct, frozen=True):
 class _Connected(Struct, frozen=True):
     reason: int
     name: str
-    aliases: int  # how many topics the broker lets us number
+    aliases: int = 0  # how many topics the broker lets us number
+    packet_bytes_max: int | None = None
 
 
 class _Granted(Struct, frozen=True):
@@ -104,6 +108,7 @@ class _Granted(Struct, frozen=True):
 class _Lost(Struct, frozen=True):
     why: str
     is_everyone: bool
+    reason: int = 0
 
 
 class _Stop(Struct, frozen=True):
@@ -117,6 +122,7 @@ class _Ending(Struct, frozen=True, kw_only=True):
     why: str
     up_s: float = 0.0
     is_everyone: bool = False
+    reason: int = 0
 
 
 class _Upward(Struct, frozen=True):
@@ -171,7 +177,7 @@ class Link:
         failures = 0
         while not self._stopping.is_set():
             ending = self._connection()
-            self._noticed(Closed(ending.why))
+            self._noticed(Closed(ending.why, ending.reason))
             failures = 0 if ending.up_s >= self._backoff.healthy_s else failures + 1
             self._stopping.wait(
                 pause_s(self._backoff, failures, self._spread_s if ending.is_everyone else None, self._chance)
@@ -236,10 +242,10 @@ class Link:
             except Empty:
                 return _Ending(why="the broker does not answer")
             match signal:
-                case _Connected(reason, name, _) if reason >= REFUSED:
-                    return _Ending(why=f"the broker refuses this terminal: {name}")
-                case _Connected(_, _, aliases):
-                    self._noticed(Opened(session))
+                case _Connected(reason, name) if reason >= REFUSED:
+                    return _Ending(why=f"the broker refuses this terminal: {name}", reason=reason)
+                case _Connected(aliases=aliases, packet_bytes_max=packet_bytes_max):
+                    self._noticed(Opened(session, packet_bytes_max))
                     client.subscribe([(every_down(self._device), 1), (HUB_PRESENCE, 1)])
                 case _Granted(worst) if worst >= REFUSED:
                     return _Ending(why="the broker refuses the subscription")
@@ -247,9 +253,10 @@ class Link:
                     self._upward = _Upward(client, aliases, set())
                     up_since = monotonic()
                     self._noticed(Subscribed())
-                case _Lost(why, is_everyone):
+                case _Lost(why, is_everyone, reason):
                     up_s = 0.0 if up_since is None else monotonic() - up_since
-                    return _Ending(why=why, up_s=up_s, is_everyone=is_everyone and up_since is not None)
+                    is_everyone = is_everyone and up_since is not None
+                    return _Ending(why=why, up_s=up_s, is_everyone=is_everyone, reason=reason)
                 case _Stop():
                     self._leave(client, session, is_up=up_since is not None)
                     return _Ending(why="stopped")
@@ -286,7 +293,8 @@ class Link:
 
         def on_connect(_: Client, __: None, ___: ConnectFlags, reason: ReasonCode, said: Properties | None) -> None:
             aliases: int = getattr(said, "TopicAliasMaximum", 0)  # said nothing: none
-            signals.put(_Connected(reason.value, str(reason), aliases))
+            packet_bytes_max: int | None = getattr(said, "MaximumPacketSize", None)
+            signals.put(_Connected(reason.value, str(reason), aliases, packet_bytes_max))
 
         def on_subscribe(_: Client, __: None, ___: int, reasons: list[ReasonCode], ____: Properties | None) -> None:
             signals.put(_Granted(max(reason.value for reason in reasons)))
@@ -331,7 +339,7 @@ def pause_s(backoff: Backoff, failures: int, spread_s: float | None, chance: Ran
 def _lost(is_said: bool, reason: ReasonCode) -> _Lost:
     """A broker that stops says so, one that is killed only closes: both cut everyone. A silent link is one's own."""
     if is_said:
-        return _Lost(f"the broker ended the connection: {reason}", reason.value == SHUTTING_DOWN)
+        return _Lost(f"the broker ended the connection: {reason}", reason.value == SHUTTING_DOWN, reason.value)
     if "keep alive" in str(reason).lower():
         return _Lost("the broker has fallen silent", False)
     return _Lost("the connection was cut", True)

@@ -29,6 +29,7 @@ from edge.downlink import Desk, Downlink
 from edge.emergency import Emergency
 from edge.identity import Identity
 from edge.link import Link, Message, Notice
+from edge.orders import Obeyed
 from edge.outbox import LEDGER, TRAIL, Signer
 from edge.policy import Cadence
 from edge.screen.zone import Zone
@@ -38,6 +39,7 @@ from edge.store import Store
 from edge.tls import TlsFiles
 from edge.tracker import DESK, NOT_FITTED, GpsState, Tracker
 from edge.trail import TrailKeeper
+from edge.twin import Twin
 from edge.uplink import LiveSlot, Uplink
 from firmware_bridge import pins
 from firmware_bridge.pins import Board
@@ -195,6 +197,12 @@ def _start(
         up.wake()
         alarm.look()
 
+    def ordered(obeyed: Obeyed) -> None:
+        if obeyed.locks:
+            zone.lock()
+        if obeyed.resends:
+            up.say_again()
+
     broker = Link(
         who.device,
         who.admission.broker,
@@ -207,7 +215,8 @@ def _start(
         certificates_at_s=now.certificates_at_s,
     )
     live = LiveSlot(signer, now, broker.publish)
-    up = Uplink(notices, stores.by_name, signer, now, broker.publish, live, software=software, chance=chance)
+    twin = Twin()
+    up = Uplink(notices, stores.by_name, signer, now, broker.publish, live, software=software, chance=chance, twin=twin)
     alarm = Emergency(
         stores.ledger,
         who,
@@ -231,6 +240,8 @@ def _start(
         refused=up.refused,
         desk=_desk(who),
         assigned=lambda said: None if cab is None else cab.assigned(said.assignments),
+        ordered=ordered,
+        contradicted=lambda: twin.contradicted(now.mono_s()),
     )
     said = stores.ledger.do(lambda db: held.content(db, who.kem, Section.SETTINGS, TerminalSettings))
     if said is not None:

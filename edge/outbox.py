@@ -13,14 +13,16 @@ from sqlite_utils import Database
 
 from wire.codec import encode
 from wire.ids import ID_BYTES
-from wire.live import LogRange
-from wire.records import VERSION, Receipt, Record, sign_record
+from wire.live import LogRange, Mark
+from wire.parts import PART_BYTES, split
+from wire.records import BODY_BYTES_MAX, VERSION, Kind, Receipt, Record, sign_record, tip
 from wire.stamp import Stamp
 
 LEDGER = "ledger"  # emergency, notes, statuses, audit: never dropped
 TRAIL = "trail"  # where the vehicle was: thinned when the disk is full
 
 KEPT_MS = 72 * 3600 * 1000  # of running: a hub restored from a backup of the day before yesterday gets all again
+STOOD_IN = frozenset({str(Kind.DAMAGED), str(Kind.REFUSED)})  # the bytes of these numbers were once other ones
 SWEEP_RECORDS = 64  # a delete this small is one short transaction; nobody waits behind it
 
 
@@ -46,7 +48,7 @@ class Numbers(Struct, frozen=True, kw_only=True):
         """How many records the hub has not said it holds."""
         return self.next - self.lowest_owed
 
-    def range(self, name: str) -> LogRange:
+    def range(self, name: str, marks: tuple[Mark, ...] = ()) -> LogRange:
         """The same for a birth."""
         return LogRange(
             log_id=self.log_id,
@@ -54,6 +56,7 @@ class Numbers(Struct, frozen=True, kw_only=True):
             lowest_held=self.lowest_held,
             lowest_owed=self.lowest_owed,
             next=self.next,
+            marks=marks,
         )
 
 
@@ -65,7 +68,22 @@ class Owed(Struct, frozen=True, kw_only=True):
 
 
 def append(db: Database, signer: Signer, stamp: Stamp, kind: str, body: Struct | bytes) -> int:
-    """The number under which a new record is owed from now on. `body`: a fact of `wire.facts`, or MessagePack bytes."""
+    """The number under which a new record is owed from now on. `body`: a fact of `wire.facts`, or MessagePack bytes.
+
+    What is more than a record holds is owed as several parts; the number is then that of the last.
+    """
+    data = body if isinstance(body, bytes) else encode(body)
+    if len(data) > BODY_BYTES_MAX:
+        return append_parts(db, signer, stamp, kind, data, PART_BYTES)
+    return _append(db, signer, stamp, kind, data)
+
+
+def append_parts(db: Database, signer: Signer, stamp: Stamp, kind: str, body: bytes, size: int) -> int:
+    """The number of the last of the parts, of `size` bytes each, in which `body` is owed from now on."""
+    return [_append(db, signer, stamp, Kind.PART, encode(part)) for part in split(str(kind), body, size)][-1]
+
+
+def _append(db: Database, signer: Signer, stamp: Stamp, kind: str, body: bytes) -> int:
     log_id, seq = _take_number(db)
     record = Record(
         v=VERSION,
@@ -74,7 +92,7 @@ def append(db: Database, signer: Signer, stamp: Stamp, kind: str, body: Struct |
         seq=seq,
         kind=str(kind),
         stamp=stamp,
-        body=body if isinstance(body, bytes) else encode(body),
+        body=body,
     )
     db.execute(
         "insert into record (seq, kind, data, stored_ms) values (?, ?, ?, ?)",
@@ -96,6 +114,29 @@ def numbers(db: Database) -> Numbers:
         through=through,
         hub_epoch=epoch,
     )
+
+
+def log_range(db: Database, name: str) -> LogRange:
+    """Where the log of this file stands, for a birth, with the bytes by which its numbers are known."""
+    now = numbers(db)
+    rows: list[tuple[int, str, bytes]] = db.execute(
+        "select seq, kind, data from record where seq in (?, ?)", [now.lowest_owed - 1, now.lowest_owed]
+    ).fetchall()
+    return now.range(name, tuple(Mark(seq, tip(data)) for seq, kind, data in rows if kind not in STOOD_IN))
+
+
+def is_anothers(db: Database, receipt: Receipt) -> bool:
+    """Whether `receipt`, verified, is for records of this log that another board said under this identity: it names
+    other bytes than ours, or a number that we have not given yet."""
+    log_id, upcoming, _, _ = _log(db)
+    if not receipt.tip or receipt.log_id != log_id:
+        return False
+    if receipt.through >= upcoming:
+        return True
+    row: tuple[str, bytes] | None = db.execute(
+        "select kind, data from record where seq = ?", [receipt.through]
+    ).fetchone()
+    return row is not None and row[0] not in STOOD_IN and tip(row[1]) != receipt.tip
 
 
 def read(db: Database, first: int, records_max: int, bytes_max: int) -> tuple[Owed, ...]:
@@ -123,12 +164,15 @@ def take_receipt(db: Database, receipt: Receipt, now_ms: int) -> bool:
     """Whether `receipt`, which was verified, moved anything. `now_ms`: on the clock of `last_receipted_ms`.
 
     One that is older than what we know, of another log, or for numbers that were never given is ignored. A lower one
-    under a higher epoch means that the hub was restored: what it lost and we still hold is owed again.
+    under a higher epoch means that the hub was restored: what it lost and we still hold is owed again. One that covers
+    another board's records lets go of none of ours.
     """
     log_id, upcoming, through, epoch = _log(db)
     if receipt.log_id != log_id or receipt.through >= upcoming or receipt.epoch < epoch:
         return False
     if receipt.epoch == epoch and receipt.through <= through:
+        return False
+    if is_anothers(db, receipt):
         return False
     db.execute("update log set through = ?, hub_epoch = ?", [receipt.through, receipt.epoch])
     if receipt.through < through:

@@ -105,6 +105,11 @@ class Sync:
         return self._is_connected and self._is_born and self._is_hub_here
 
     @property
+    def is_idle(self) -> bool:
+        """Whether a hub listens and nothing is on its way to it."""
+        return self.is_flowing and self._paused_until_s is None and not self._open
+
+    @property
     def refused(self) -> int | None:
         """The broker's reason for refusing records, while sending is paused for it."""
         return self._refused
@@ -196,6 +201,15 @@ class Sync:
             self._refused = reason
             self._paused_until_s = now_s + REFUSED_PAUSE_S
             self._rewind()
+
+    def is_doubted(self, log: str) -> bool:
+        """Whether what is owed of `log` went out before and no receipt came in time."""
+        return self._logs[log].tries > 0
+
+    def changed(self, log: str, seq: int) -> None:
+        """What stands under `seq` is not what was sent: it goes again, from the lowest owed on."""
+        self._open.pop((log, seq), None)
+        self._logs[log].rewind()
 
     def tick(self, now_s: float) -> None:
         """Time has passed: a pause may be over, and what was not receipted in time goes again.

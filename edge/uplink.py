@@ -16,20 +16,28 @@ import structlog
 from msgspec import Struct
 from sqlite_utils import Database
 
-from edge import outbox, policy
+from edge import again, outbox, poison, policy
 from edge.clock import Clock
 from edge.link import Acknowledged, Closed, Notice, Opened, Sent, Subscribed
 from edge.outbox import LEDGER, Numbers, Signer
 from edge.policy import Cadence, Reported
 from edge.store import Store
-from edge.sync import NO_SUBSCRIBER, HubSaid, Sync, Want
+from edge.sync import NO_SUBSCRIBER, REFUSED, HubSaid, Sync, Want
+from edge.twin import TAKEN_OVER, Twin
 from wire.fix import Fix
-from wire.live import Live, Presence, as_told, sign_live, sign_presence
+from wire.live import Live, LogRange, Presence, as_told, sign_live, sign_presence
 from wire.topics import Up
 
 INBOX_MAX = 1024  # broker answers to 64 open messages, and a few words from the link and the hub
 SWEEP_S = 60.0
 BUSY_S = 0.25  # how soon to look again whether the socket has taken the last position
+
+REASONS = {  # the broker's words as a person says them, and what to do where there is something
+    NO_SUBSCRIBER: "the hub is not listening",
+    0x87: "the broker does not let this terminal send: tell the fleet tech",
+    0x97: "the broker is full: tell the fleet tech",
+    poison.TOO_LARGE: "the broker takes only small records: tell the fleet tech",
+}
 
 log = structlog.get_logger()
 
@@ -40,7 +48,8 @@ class LinkState(Struct, frozen=True, kw_only=True):
     """What the screen says of the link. `link`: "up" or "down"; `hub`: whether it listens; `unsent`: records of the
     ledger that the hub has not said it holds, the oldest of them stored at `oldest_ms`; `received_through_ms`: when the
     newest record that the hub holds was stored; `why`: what is in the way; `refused`: messages to this terminal that
-    were forged or broken. Times are Unix milliseconds of the board's clock, None when it was not set."""
+    were forged or broken; `is_sending`: what is unsent can go now; `is_twin`: another board uses this terminal's
+    identity. Times are Unix milliseconds of the board's clock, None when it was not set."""
 
     link: str
     hub: bool
@@ -49,17 +58,30 @@ class LinkState(Struct, frozen=True, kw_only=True):
     received_through_ms: int | None
     why: str | None
     refused: int
+    is_sending: bool = True
+    is_twin: bool = False
 
 
 class _Look(Struct, frozen=True):
     """Something was appended or receipted."""
 
 
+class _Again(Struct, frozen=True):
+    """Everything that is held shall be said again."""
+
+
+class _Owing(Struct, frozen=True):
+    """How much of the ledger is owed, the oldest stored at `oldest_ms` of the board's clock."""
+
+    records: int
+    oldest_ms: int | None
+
+
 class _Stop(Struct, frozen=True):
     pass
 
 
-Event = Notice | HubSaid | _Look | _Stop
+Event = Notice | HubSaid | _Look | _Again | _Stop
 
 
 def inbox() -> Queue[Event]:
@@ -69,7 +91,7 @@ def inbox() -> Queue[Event]:
 
 def farewell(signer: Signer, clock: Clock, software: str, session: int) -> bytes:
     """The signed word that `session` is over: the will, or our own goodbye."""
-    return _presence(signer, clock, software, session, is_here=False, logs={})
+    return _presence(signer, clock, software, session, is_here=False, logs=())
 
 
 class LiveSlot:
@@ -88,6 +110,11 @@ class LiveSlot:
         self._is_emergency = False
         self._is_open = False
         self._is_stopping = False
+        self._owing = _Owing(0, None)
+
+    def owes(self, records: int, oldest_ms: int | None) -> None:
+        """How much the hub does not have yet: told with the next position, and no reason to tell one."""
+        self._owing = _Owing(records, oldest_ms)
 
     def offer(self, fix: Fix | None, read_s: float) -> None:
         """The newest reading, in place of the one before; `fix` None: there is no position."""
@@ -178,6 +205,8 @@ class LiveSlot:
             age_ms=max(0, int((now_s - read_s) * 1000)),
             fix=fix,
             reason=reason,
+            owed=self._owing.records,
+            owed_ms=self._owed_ms(),
         )
         sent = self._publish(Up.LIVE, sign_live(live, self._signer.key), 0, False)
         with self._changed:
@@ -186,6 +215,10 @@ class LiveSlot:
                 return
             self._told = Reported(fix=fix, read_s=read_s, sent_s=now_s, reason=reason)
             self._sent = sent
+
+    def _owed_ms(self) -> int | None:
+        oldest_ms = self._owing.oldest_ms
+        return None if oldest_ms is None else max(0, self._clock.wall_ms() - oldest_ms)
 
 
 class Uplink:
@@ -203,7 +236,13 @@ class Uplink:
         *,
         software: str,
         chance: Random,
+        twin: Twin | None = None,
     ) -> None:
+        self._twin = twin or Twin()
+        self._packet_bytes_max: int | None = None
+        self._again = logs[LEDGER].do(again.cursors)
+        self._again_upto = LEDGER, 1
+        self._said_again: dict[int, int] = {}  # by mid, a number of the batch that is on its way once more
         self._logs = logs
         self._signer = signer
         self._clock = clock
@@ -237,6 +276,10 @@ class Uplink:
             self._is_look_queued = True
         self._inbox.put(_Look())
 
+    def say_again(self) -> None:
+        """The hub wants everything that is held once more; what `edge.again` keeps says from where."""
+        self._inbox.put(_Again())
+
     def refused(self) -> None:
         """Something was said to this terminal that is forged or broken."""
         with self._counting:
@@ -262,6 +305,8 @@ class Uplink:
             received_through_ms=through_ms,
             why=self._in_the_way(),
             refused=self._refused,
+            is_sending=self._is_up and self._sync.refused is None,
+            is_twin=self._twin.is_here(self._clock.mono_s()),
         )
 
     def hears_us(self) -> str:
@@ -296,22 +341,23 @@ class Uplink:
 
     def _take(self, event: Event | None) -> None:
         match event:
-            case Opened(session):
+            case Opened(session, packet_bytes_max):
                 self._session = session
+                self._packet_bytes_max = packet_bytes_max
                 self._down()
             case Subscribed():
                 self._is_up, self._why = True, None
                 log.info("link_up", session=self._session)
                 self._sync.connected()
-            case Closed(why):
+            case Closed(why, reason):
                 self._down()
+                if reason == TAKEN_OVER:
+                    self._twin.evicted(self._clock.mono_s())
                 if why != self._why:  # said once, not with every attempt
                     log.warning("link_down", why=why)
                 self._why = why
             case Acknowledged(mid, reason):
-                owed = self._mids.pop(mid, None)
-                if owed is not None:
-                    self._sync.acknowledged(*owed, reason, self._clock.mono_s())
+                self._answered(mid, reason)
             case HubSaid():
                 is_other_life = self._is_other_life(event)
                 self._sync.hub(event, is_other_life)
@@ -322,6 +368,8 @@ class Uplink:
                 with self._counting:
                     self._is_look_queued = False
                 self._look()
+            case _Again():
+                self._again = self._logs[LEDGER].do(again.cursors)
             case _:
                 pass
 
@@ -334,6 +382,7 @@ class Uplink:
         self._is_up = False
         self._hub = None
         self._mids.clear()
+        self._said_again.clear()
         self._sync.gone()
         self._live.open(False)
 
@@ -341,6 +390,9 @@ class Uplink:
         for name, store in self._logs.items():
             numbers = store.do(outbox.numbers)
             self._sync.log_at(name, numbers.lowest_owed, numbers.next, numbers.hub_epoch, self._clock.mono_s())
+            if name == LEDGER:
+                oldest_ms = store.do(partial(outbox.stored_ms, seq=numbers.lowest_owed)) if numbers.unsent else None
+                self._live.owes(numbers.unsent, oldest_ms)
 
     def _send(self) -> None:
         if self._sync.is_birth_due and not self._bear():
@@ -348,10 +400,11 @@ class Uplink:
         while (want := self._sync.want(self._clock.mono_s())) is not None:
             if not self._send_records(want):
                 return
+        self._send_again()
 
     def _bear(self) -> bool:
         """Whether the birth was handed over."""
-        logs = {name: store.do(outbox.numbers) for name, store in self._logs.items()}
+        logs = tuple(store.do(partial(outbox.log_range, name=name)) for name, store in self._logs.items())
         birth = _presence(self._signer, self._clock, self._software, self._session, is_here=True, logs=logs)
         sent = self._publish(Up.PRESENCE, birth, 1, True)
         if sent is None:
@@ -365,13 +418,70 @@ class Uplink:
         if not owed or owed[0].seq != want.first:
             self._look()
             return self._sync.want(self._clock.mono_s()) != want
+        is_doubted = self._sync.is_doubted(want.log)
         for record in owed:
+            if (is_doubted and self._is_damaged(want.log, record.seq)) or (
+                not poison.fits(record, self._packet_bytes_max)
+                and self._steps_aside(want.log, record.seq, poison.TOO_LARGE)
+            ):
+                return True  # what stands there now is read anew
             sent = self._publish(Up.LOG, record.data, 1, False)
             if sent is None:
                 return False  # the connection has ended; the link will say so
             self._mids[sent.mid] = want.log, record.seq
             self._sync.sent(want.log, record.seq, len(record.data), self._clock.mono_s())
         return True
+
+    def _answered(self, mid: int, reason: int) -> None:
+        """The broker's answer: to a record that is owed, or to one that is said again."""
+        if self._said_again.pop(mid, None) is not None:
+            if reason < REFUSED and not self._said_again:
+                self._batch_said_again()
+            return
+        owed = self._mids.pop(mid, None)
+        if owed is None:
+            return
+        if reason in poison.ITS_OWN_FAULT and self._steps_aside(*owed, reason):
+            self._sync.changed(*owed)
+            self._look()
+        else:
+            self._sync.acknowledged(*owed, reason, self._clock.mono_s())
+
+    def _is_damaged(self, name: str, seq: int) -> bool:
+        """Whether what no receipt comes for is not what was signed, and therefore never will be taken."""
+        stamp = self._clock.stamp()
+        is_damaged = self._logs[name].do(lambda db: poison.replace_damaged(db, self._signer, stamp, seq))
+        if is_damaged:
+            log.error("record_damaged", log=name, seq=seq)
+        return is_damaged
+
+    def _steps_aside(self, name: str, seq: int, reason: int) -> bool:
+        is_aside = self._logs[name].do(lambda db: poison.step_aside(db, self._signer, seq, reason))
+        if is_aside:
+            log.error("record_refused", log=name, seq=seq, reason=reason)
+        return is_aside
+
+    def _send_again(self) -> None:
+        """The next batch of what is said again, when nothing else is on its way."""
+        while self._again and self._sync.is_idle and not self._said_again:
+            name, cursor = next(iter(self._again.items()))
+            store = self._logs.get(name)
+            batch = store.do(partial(again.batch, cursor=cursor)) if store is not None else ()
+            if not batch:
+                del self._again[name]
+                self._logs[LEDGER].do(partial(again.keep, log=name, cursor=None))
+                continue
+            self._again_upto = name, batch[-1].seq + 1
+            for record in batch:
+                sent = self._publish(Up.LOG, record.data, 1, False)
+                if sent is None:
+                    return
+                self._said_again[sent.mid] = record.seq
+
+    def _batch_said_again(self) -> None:
+        name, cursor = self._again_upto
+        self._again[name] = cursor
+        self._logs[LEDGER].do(partial(again.keep, log=name, cursor=cursor))
 
     def _wait_s(self) -> float:
         due_s = self._sync.wait_s(self._clock.mono_s())
@@ -393,13 +503,11 @@ class Uplink:
         refused = self._sync.refused
         if refused is None:
             return None
-        if refused == NO_SUBSCRIBER:
-            return "the hub is not listening"
-        return f"the broker refuses our records (reason {refused:#04x})"
+        return REASONS.get(refused, f"the broker does not take our records (reason {refused:#04x})")
 
 
 def _presence(
-    signer: Signer, clock: Clock, software: str, session: int, *, is_here: bool, logs: Mapping[str, Numbers]
+    signer: Signer, clock: Clock, software: str, session: int, *, is_here: bool, logs: tuple[LogRange, ...]
 ) -> bytes:
     presence = Presence(
         v=1,
@@ -409,6 +517,6 @@ def _presence(
         mono_ms=clock.next_ms(),
         is_here=is_here,
         software=software,
-        logs=tuple(numbers.range(name) for name, numbers in logs.items()),
+        logs=logs,
     )
     return sign_presence(presence, signer.key)

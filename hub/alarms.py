@@ -12,7 +12,7 @@ from operator import attrgetter
 from msgspec import Struct
 from sqlalchemy import Connection, Row, func, select
 
-from hub import audit, schema, store
+from hub import audit, clones, desired, schema, store
 from hub.arrivals import Why
 from hub.batch import QUARANTINE_ROWS_MAX
 
@@ -31,6 +31,8 @@ _WHAT_TO_DO: dict[str, str] = {
     Why.UNREADABLE: _NEWER,
     Why.SIGNATURE: _FORGED,
     Why.OTHER_DEVICE: _FORGED,
+    Why.DAMAGED: "What its crew did then is not readable: ask them. Its disk or memory is failing: replace the board.",
+    Why.STEPPED_ASIDE: "It came again in smaller parts. Set max_packet_size of the broker to 524288.",
     Why.CONFLICT: "Two boards may share one card. Ask the fleet tech to look at both and replace one.",
 }
 
@@ -51,6 +53,8 @@ def raised(connection: Connection) -> tuple[Alarm, ...]:
         *_gaps(connection, seen_ms),
         *_refused(connection, seen_ms),
         *_audited(connection, seen_ms),
+        *_twins(connection, seen_ms),
+        *_trimmed(connection, seen_ms),
     )
     return tuple(sorted(found, key=attrgetter("at_ms"), reverse=True)[:SHOWN_MAX])
 
@@ -117,6 +121,42 @@ def _refused(connection: Connection, seen_ms: int) -> Iterator[Alarm]:
             kind="refused",
             text=f"{who}: {many} {messages} refused, {row.why}",
             what_to_do=_WHAT_TO_DO.get(row.why, _TELL),
+        )
+
+
+def _twins(connection: Connection, seen_ms: int) -> Iterator[Alarm]:
+    """Two boards that speak as one device. Both stand under one name here: only somebody who looks can say which is which."""
+    device, unit = schema.device, schema.unit
+    for one in clones.seen(connection):
+        if one.newest_ms <= seen_ms:
+            continue
+        call_sign = connection.execute(
+            select(unit.c.call_sign).join(device, device.c.unit == unit.c.unit).where(device.c.device == one.device)
+        ).scalar()
+        kept = f"; {one.strays} {'record' if one.strays == 1 else 'records'} kept apart" if one.strays else ""
+        yield Alarm(
+            at_ms=one.newest_ms,
+            kind="twin",
+            text=f"Two boards speak as {call_sign or one.device}, or one with an old copy of its card{kept}",
+            what_to_do="Reach its crew by radio: what they see and send may not be theirs. The fleet tech finds the second "
+            "board, takes its card out and enrolls it anew; what it recorded is decided on the devices page.",
+        )
+
+
+def _trimmed(connection: Connection, seen_ms: int) -> Iterator[Alarm]:
+    """What a terminal is not told because it would not pass in one message. It stands until it fits again."""
+    table, device, unit = schema.hub_fact, schema.device, schema.unit
+    rows = connection.execute(select(table).where(table.c.name.startswith(desired.TRIMMED), table.c.value > 0)).all()
+    for row in rows:
+        name, _, section = row.name.removeprefix(desired.TRIMMED).partition(":")
+        call_sign = connection.execute(
+            select(unit.c.call_sign).join(device, device.c.unit == unit.c.unit).where(device.c.device == name)
+        ).scalar()
+        yield Alarm(
+            at_ms=seen_ms + 1,
+            kind="trimmed",
+            text=f"{call_sign or name} is not shown {row.value} of its {section}: they are too many for one message",
+            what_to_do="Tell its crew by radio what is missing, and close or release what is over.",
         )
 
 

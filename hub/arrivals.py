@@ -7,6 +7,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from hub.position import Position
+from hub.presence import Owes
 from wire.records import Receipt
 
 
@@ -25,6 +26,8 @@ class Why(StrEnum):
     NOT_THE_CREWS = "not the crew's to say"
     NEVER_SENT = "a version that was never sent"
     NOTE = "note not sealed as required"
+    DAMAGED = "changed by its board's disk or memory"
+    STEPPED_ASIDE = "not taken by the broker"
 
 
 class Dropped(StrEnum):
@@ -34,6 +37,7 @@ class Dropped(StrEnum):
     REPEATED = "repeated or late"
     OTHER_WILL = "will of another connection"
     QUARANTINE_FULL = "quarantine full"
+    STRANGER = "of a second board with the same identity"
 
 
 class Refusal(Exception):
@@ -63,7 +67,8 @@ class Taken(Struct, frozen=True, kw_only=True):
     """What a batch came to. Committed when the caller sees it.
 
     `receipts` are to be sent; `births` are devices that want every section; `here` and `gone` are devices heard and
-    given up; `changed`: the board looks different; `affected`: devices whose desired state may have changed.
+    given up; `changed`: the board looks different; `affected`: devices whose desired state may have changed; `owes`: what
+    terminals say that we do not have yet.
     """
 
     receipts: tuple[Receipt, ...] = ()
@@ -74,6 +79,7 @@ class Taken(Struct, frozen=True, kw_only=True):
     positions: tuple[Position, ...] = ()
     affected: tuple[str, ...] = ()
     wanted: tuple[Wanted, ...] = ()
+    owes: tuple[Owes, ...] = ()
     refused: int = 0
 
 

@@ -15,6 +15,7 @@ from hub.arrivals import Arrival, Dropped, Marks, Wanted, Why
 from hub.logs import Logs
 from hub.opening import Device
 from hub.position import Position
+from hub.presence import Owes
 from wire.keys import NoteKeyList
 
 EVIDENCE_BYTES_MAX = 4096  # enough to see what it was; a conflicting record is kept whole, it may be the only copy
@@ -27,6 +28,7 @@ _INSERT_RECORD_TO_FOLD = insert(schema.record).returning(schema.record.c.id)
 _SIGNERS = select(schema.signer.c.id, schema.signer.c.digest).where(
     schema.signer.c.digest.in_(bindparam("digests", expanding=True))
 )
+_STRANGERS = select(schema.twin.c.device, schema.twin.c.boot).where(schema.twin.c.is_stranger.is_(True))
 _QUARANTINED = (
     select(func.count()).select_from(schema.quarantine).where(schema.quarantine.c.device == bindparam("of_device"))
 )
@@ -57,6 +59,10 @@ class Batch:
         self.is_shelf = False
         self.wanted: list[Wanted] = []
         self.refused = 0
+        self.strangers = {(row.device, bytes(row.boot)) for row in connection.execute(_STRANGERS)}  # mostly nobody
+        self.is_troubled = False
+        self.owes: dict[str, Owes] = {}
+        self.affected: set[str] = set()  # devices whose desired state has changed for another reason than their unit
         self._digests = {device: _digest(named[device]) for device in named}
         self._signers: dict[bytes, int] = {}
         self._waiting: list[RecordRow] = []

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from hub import audit, schema, store
+from hub import audit, clones, schema, store
 from hub.arrivals import Dropped, Refusal, Why
 from hub.batch import Batch
 from hub.opening import Device
 from hub.position import Position
+from hub.presence import Owes
 from wire.live import Live, LogRange, Presence
 
+LEDGER = "ledger"  # what a terminal calls the log that is never thinned
 INTEGER_MAX = 2**53  # SQLite ends at 2**63 and browsers at 2**53; no clock or counter of ours comes near
 
 _boot = schema.boot
@@ -26,6 +28,9 @@ def take_live(batch: Batch, device: Device, said: Live) -> None:
     """A terminal says where it is."""
     if max(said.mono_ms, said.age_ms) > INTEGER_MAX:
         raise Refusal(Why.MALFORMED)
+    if (device.device, said.boot) in batch.strangers:
+        batch.marks.drop(Dropped.STRANGER)
+        return
     boot, mono_ms = _newest(batch, device)
     if said.boot != boot:
         if boot is not None and _is_known(batch.connection, device.device, said.boot):
@@ -37,6 +42,12 @@ def take_live(batch: Batch, device: Device, said: Live) -> None:
         return
     batch.marks.newest[device.device] = (said.boot, said.mono_ms)
     batch.heard(device.device)
+    if said.owed is not None:
+        batch.owes[device.device] = Owes(
+            device=device.device,
+            records=min(said.owed, INTEGER_MAX),
+            oldest_ms=None if said.owed_ms is None else min(said.owed_ms, INTEGER_MAX),
+        )
     batch.positions[device.unit] = Position(
         unit=device.unit,
         device=device.device,
@@ -61,11 +72,14 @@ def take_presence(batch: Batch, device: Device, said: Presence) -> None:
             return
         batch.lost(device.device)
         return
+    if clones.is_stranger(batch, device, said):
+        return  # the receipts of its logs say by which bytes we hold them
     if current is None or said.boot != current.boot:
-        if _is_known(batch.connection, device.device, said.boot):
+        if current is None or not _is_known(batch.connection, device.device, said.boot):
+            _begin(batch, device.device, said.boot)
+        elif not clones.takes_turns(batch, device, said, current):
             batch.marks.drop(Dropped.EARLIER_BOOT)
             return
-        _begin(batch, device.device, said.boot)
     elif said.mono_ms < current.mono_ms:  # not by session: a terminal that lost its ledger counts anew
         batch.marks.drop(Dropped.REPEATED)
         return
@@ -91,6 +105,9 @@ def _born(batch: Batch, device: Device, said: Presence) -> None:
         _activate(batch, device.device)
     for log in said.logs:
         _hear_of_log(batch, device.device, log)
+        if log.name == LEDGER:
+            owed = max(0, log.next - 1 - batch.logs.through(device.device, log.log_id))
+            batch.owes[device.device] = Owes(device=device.device, records=owed, oldest_ms=None)
 
 
 def _activate(batch: Batch, device: str) -> None:

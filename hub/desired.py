@@ -10,14 +10,37 @@ from collections.abc import Iterator
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Connection, Row, insert, select, update
 
-from hub import emergencies, projections, roster, schema, shelf, store
+from hub import emergencies, orders, projections, roster, schema, shelf, store
 from wire.codec import encode
 from wire.incident import TYPES
-from wire.state import Assignment, Assignments, OtherUnit, Roster, TerminalSettings, Version
+from wire.state import (
+    Assignment,
+    Assignments,
+    Emergencies,
+    Orders,
+    OtherUnit,
+    Roster,
+    Shelf,
+    TerminalSettings,
+    Version,
+)
 from wire.status import Status
 from wire.topics import Section
+
+SECTION_BYTES_MAX = 480 * 1024  # what is around it in a packet of 512 kB has less than 1 kB
+TRIMMED = "trimmed:"  # in hub_fact, before device:section: how many of its last entries did not fit
+_LISTS = {  # of which a section may lose the last entries
+    Section.EMERGENCY: "emergencies",
+    Section.ASSIGNMENTS: "assignments",
+    Section.ROSTER: "staff",
+    Section.SHELF: "entries",
+    Section.ORDERS: "orders",
+}
+
+Content = Emergencies | Assignments | Roster | TerminalSettings | Shelf | Orders
 
 
 class Vouched(Struct, frozen=True, kw_only=True):
@@ -46,28 +69,49 @@ def compute(connection: Connection, device: str, vouched: Vouched) -> list[tuple
     ).first()
     if row is None:
         return []
-    sections = [
-        (Section.EMERGENCY, encode(emergencies.known(connection, row.device))),  # the first to be sent
-        (Section.ASSIGNMENTS, encode(_assignments(connection, row.unit, row.call_sign))),
+    contents: list[tuple[Section, Content]] = [
+        (Section.EMERGENCY, emergencies.known(connection, row.device)),  # the first to be sent
+        (Section.ASSIGNMENTS, _assignments(connection, row.unit, row.call_sign)),
         (
             Section.ROSTER,
-            encode(
-                Roster(
-                    agency=vouched.agency,
-                    unit=row.unit,
-                    call_sign=row.call_sign,
-                    staff=roster.on_duty(connection, row.unit),
-                )
+            Roster(
+                agency=vouched.agency,
+                unit=row.unit,
+                call_sign=row.call_sign,
+                staff=roster.on_duty(connection, row.unit),
             ),
         ),
-        (
-            Section.SETTINGS,
-            encode(TerminalSettings(note_keys=vouched.note_keys, key_statement=vouched.key_statement)),
-        ),
+        (Section.SETTINGS, TerminalSettings(note_keys=vouched.note_keys, key_statement=vouched.key_statement)),
     ]
+    told = orders.section(connection, row.device)
+    if told is not None:
+        contents.append((Section.ORDERS, told))
     if row.kind == "desk":
-        sections.append((Section.SHELF, encode(shelf.entries(connection))))
-    return sections
+        contents.append((Section.SHELF, shelf.entries(connection)))
+    return [(section, _kept(connection, row.device, section, content)) for section, content in contents]
+
+
+def _kept(connection: Connection, device: str, section: Section, content: Content) -> bytes:
+    data, left_out = fitting(section, content)
+    name = f"{TRIMMED}{device}:{section}"
+    if left_out != (store.fact(connection, name) or 0):
+        store.keep_fact(connection, name, left_out)
+    return data
+
+
+def fitting(section: Section, content: Content) -> tuple[bytes, int]:
+    """`content` as MessagePack, small enough for a packet, and how many entries were left out for that: the last ones,
+    which are the newest assignments, the oldest notes and emergencies, the end of a roster."""
+    data = encode(content)
+    if len(data) <= SECTION_BYTES_MAX or section not in _LISTS:
+        return data, 0
+    entries = getattr(content, _LISTS[section])
+    fit, too_many = 0, len(entries)
+    while too_many - fit > 1:
+        middle = (fit + too_many) // 2
+        data = encode(replace(content, **{_LISTS[section]: entries[:middle]}))
+        fit, too_many = (middle, too_many) if len(data) <= SECTION_BYTES_MAX else (fit, middle)
+    return encode(replace(content, **{_LISTS[section]: entries[:fit]})), len(entries) - fit
 
 
 def refresh(connection: Connection, device: str, vouched: Vouched) -> tuple[Kept, ...]:

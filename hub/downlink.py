@@ -13,9 +13,8 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct
 from sqlalchemy import Engine, select
-from sqlalchemy.exc import DBAPIError
 
-from hub import desired, schema, shelf
+from hub import desired, schema, shelf, store
 from hub.arrivals import Wanted
 from hub.desired import Kept, Vouched
 from wire import signature, state
@@ -101,8 +100,8 @@ class Downlink:
         while (asked := self._next()) is not None:
             try:
                 self._answer(asked)
-            except DBAPIError as wrong:
-                _log.error("the database does not answer", why=str(wrong.orig))
+            except store.FAILS as wrong:
+                _log.error("the database does not answer", why=store.why(wrong))
                 self._ask_again(asked)
 
     def _next(self) -> _Asked | None:

@@ -112,9 +112,12 @@ def _ended(batch: Batch) -> Taken:
         births=tuple(batch.births),
         here=tuple(batch.here),
         gone=tuple(batch.gone),
-        changed=bool(batch.units or batch.is_shelf or batch.births or batch.gone),
+        changed=bool(batch.units or batch.is_shelf or batch.births or batch.gone or batch.is_troubled),
         positions=tuple(batch.positions.values()),
-        affected=tuple(affected(connection, batch.units, batch.now_ms, is_shelf=batch.is_shelf)),
+        affected=tuple(
+            sorted({*affected(connection, batch.units, batch.now_ms, is_shelf=batch.is_shelf), *batch.affected})
+        ),
         wanted=tuple(batch.wanted),
+        owes=tuple(batch.owes.values()),
         refused=batch.refused,
     )

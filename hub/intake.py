@@ -13,9 +13,8 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 
-from hub import ingest, positions
+from hub import ingest, positions, store
 from hub.arrivals import Arrival, Marks, Taken, Wanted
 from hub.link import Received
 from hub.positions import Position, Positions
@@ -85,9 +84,9 @@ def _run(parts: IntakeParts, stopping: Event, verifiers: Executor) -> None:
         if batch:
             try:
                 taken = _take(parts, batch, verifiers)
-            except DBAPIError as wrong:
+            except store.FAILS as wrong:
                 # Locked, full or gone: no receipt and no acknowledgement, so nobody lets go of anything.
-                _log.error("the database does not take records", why=str(wrong.orig))
+                _log.error("the database does not take records", why=store.why(wrong))
                 parts.link.drop()
                 stopping.wait(AGAIN_S)
                 continue
@@ -112,8 +111,8 @@ def keep_positions(parts: IntakeParts) -> None:
     try:
         with parts.engine.begin() as connection:
             positions.keep(connection, moved)
-    except DBAPIError as wrong:  # nobody was promised that these last
-        _log.error("the database does not take positions", why=str(wrong.orig))
+    except store.FAILS as wrong:  # nobody was promised that these last
+        _log.error("the database does not take positions", why=store.why(wrong))
 
 
 _log = structlog.get_logger("hub.intake")
@@ -137,6 +136,7 @@ def _tell(parts: IntakeParts, taken: Taken) -> None:
     now_ms = parts.now_ms()
     is_news = [parts.presence.here(device, now_ms) for device in taken.here]
     is_news += [parts.presence.gone(device, now_ms) for device in taken.gone]
+    is_news += [parts.presence.owes(said, now_ms) for said in taken.owes]
     if taken.changed or taken.refused or any(is_news):
         parts.told.changed()
     for device in taken.births:

@@ -36,6 +36,7 @@ IN_FLIGHT_MAX = 256  # records the broker may have open with us: a batch, and at
 INCOMING_MAX = 2048  # messages; positions may fill all but what QoS 1 can have in flight
 OUTGOING_MAX = 4096  # snapshots and receipts on their way; more are refused and said again later
 BACKOFF_S_MAX = 30.0
+DROPPED_S_MAX = 2.0  # after a connection that we ended ourselves: the broker is well, and the database may be again
 HEALTHY_S = 60.0
 PRESENCE_S = 600.0  # the hub's clock in its retained presence is never older; each word of it goes to every terminal
 STOP_S_MAX = 1.0
@@ -102,7 +103,8 @@ class Link:
             if self._stopping.is_set():
                 return
             tries = 0 if monotonic() - began_s > HEALTHY_S else tries + 1
-            wait_s = self._chance.uniform(0.1, min(BACKOFF_S_MAX, 0.25 * 2**tries))
+            longest_s = DROPPED_S_MAX if self._dropped.is_set() else min(BACKOFF_S_MAX, 0.25 * 2**tries)
+            wait_s = self._chance.uniform(0.1, longest_s)
             _log.warning("no link to the broker", why=why, again_in_s=round(wait_s, 1))
             self._stopping.wait(wait_s)
 

@@ -19,6 +19,19 @@ _MOVE = (
 )
 
 
+_DATA = select(schema.record.c.data).where(
+    schema.record.c.device == bindparam("of_device"),
+    schema.record.c.log_id == bindparam("of_log"),
+    schema.record.c.seq == bindparam("of_seq"),
+)
+
+
+def stored_tip(connection: Connection, device: str, log_id: bytes, seq: int) -> bytes:
+    """By which bytes a number is held; empty when it is not."""
+    data = connection.execute(_DATA, {"of_device": device, "of_log": log_id, "of_seq": seq}).scalar()
+    return b"" if data is None else records.tip(data)
+
+
 class Logs:
     """The logs of one batch. A log that is asked about is answered with a receipt, moved or not."""
 
@@ -28,6 +41,7 @@ class Logs:
         self._held: dict[tuple[str, bytes], int] = {}
         self._asked: dict[tuple[str, bytes], int] = {}
         self._moved: set[tuple[str, bytes]] = set()
+        self._tips: dict[tuple[str, bytes], bytes] = {}  # of the record that each log ends with, where it came just now
         names = sorted(devices)
         for row in connection.execute(_HELD, {"devices": names}) if names else ():
             self._names[row.device, row.log_id] = row.name
@@ -46,10 +60,11 @@ class Logs:
             self._names[log] = name
         return self._asked.setdefault(log, self._held[log])
 
-    def move(self, device: str, log_id: bytes, through: int) -> None:
-        """From now on the log is held as far as this."""
+    def move(self, device: str, log_id: bytes, through: int, data: bytes | None = None) -> None:
+        """From now on the log is held as far as this, and ends with `data`; None: nobody holds its last number."""
         self._asked[device, log_id] = through
         self._moved.add((device, log_id))
+        self._tips[device, log_id] = b"" if data is None else records.tip(data)
 
     def write(self) -> None:
         """Write down what moved."""
@@ -62,6 +77,17 @@ class Logs:
     def receipts(self, epoch: int) -> tuple[Receipt, ...]:
         """One for each log that was asked about."""
         return tuple(
-            Receipt(v=records.VERSION, device=device, log_id=log_id, through=through, epoch=epoch)
+            Receipt(
+                v=records.VERSION,
+                device=device,
+                log_id=log_id,
+                through=through,
+                epoch=epoch,
+                tip=self._tip(device, log_id, through),
+            )
             for (device, log_id), through in self._asked.items()
         )
+
+    def _tip(self, device: str, log_id: bytes, through: int) -> bytes:
+        known = self._tips.get((device, log_id))
+        return stored_tip(self._connection, device, log_id, through) if known is None else known

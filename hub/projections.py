@@ -17,10 +17,20 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 from sqlalchemy import ColumnElement, Connection, Row, delete, exists, insert, select, update
 
-from hub import clocks, presses, schema, store
+from hub import clocks, parts, presses, schema, store
 from wire import notes, trail
 from wire.codec import Malformed, decode
-from wire.facts import AuditFact, EmergencyFact, ShelfWanted, ShiftFact, StateHeld, StatusFact
+from wire.facts import (
+    AuditFact,
+    DamagedFact,
+    EmergencyFact,
+    OrderDone,
+    RefusedFact,
+    ShelfWanted,
+    ShiftFact,
+    StateHeld,
+    StatusFact,
+)
 from wire.ids import name
 from wire.records import Alarm, Kind, Record
 from wire.signature import payload_of
@@ -104,6 +114,11 @@ def cleared(connection: Connection, emergency: bytes, at_ms: int, by: str, conta
 
 def fold(connection: Connection, held: Held) -> Change:
     """Let a record that may change things change them; Malformed when this program cannot read it."""
+    if held.record.kind == Kind.PART:
+        whole = parts.whole(connection, held.record)
+        if whole is None:
+            return NOTHING
+        held = replace(held, record=whole)
     reader = _FOLDS.get(held.record.kind)
     if reader is None:
         raise Malformed(f"a record of unknown kind {held.record.kind[:32]!r}")
@@ -405,12 +420,22 @@ def _fold_note(connection: Connection, held: Held) -> Change:
 
 
 def _fold_trail(_connection: Connection, held: Held) -> Change:
-    trail.unpack(held.record.body)  # kept packed as it came
+    trail.check(held.record.body)  # kept packed as it came
     return NOTHING
 
 
 def _fold_audit(_connection: Connection, held: Held) -> Change:
     decode(held.record.body, AuditFact)  # ingest copies it into the audit once
+    return NOTHING
+
+
+def _fold_stood_in(_connection: Connection, held: Held) -> Change:
+    decode(held.record.body, DamagedFact if held.record.kind == Kind.DAMAGED else RefusedFact)
+    return NOTHING
+
+
+def _fold_order_done(_connection: Connection, held: Held) -> Change:
+    decode(held.record.body, OrderDone)  # the order is answered once, when it comes
     return NOTHING
 
 
@@ -434,6 +459,9 @@ _FOLDS: dict[str, Callable[[Connection, Held], Change]] = {
     Kind.AUDIT: _fold_audit,
     Kind.SHELF_WANTED: _fold_shelf_wanted,
     Kind.CLOCK_CORRECTED: _fold_clock_corrected,
+    Kind.DAMAGED: _fold_stood_in,
+    Kind.REFUSED: _fold_stood_in,
+    Kind.ORDER_DONE: _fold_order_done,
 }
 
 

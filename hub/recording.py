@@ -12,7 +12,7 @@ from hashlib import sha256
 from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from hub import audit, projections, schema, shelf, store
+from hub import audit, clones, gaps, orders, parts, projections, schema, shelf, store
 from hub.arrivals import Arrival, Refusal, Wanted, Why
 from hub.batch import Batch, RecordRow
 from hub.births import INTEGER_MAX
@@ -20,11 +20,12 @@ from hub.opening import Device
 from hub.receipts import Verdict, decide
 from wire import notes, trail
 from wire.codec import Malformed, decode
-from wire.facts import AuditFact, EmergencyFact, ShelfWanted, ShiftFact, StateHeld, StatusFact
+from wire.facts import AuditFact, EmergencyFact, OrderDone, ShelfWanted, ShiftFact, StateHeld, StatusFact
 from wire.records import Alarm, Kind, Record
 from wire.status import By
 
 WANTED_MAX = shelf.ENTRIES_MAX
+_TROUBLE: dict[str, Why] = {Kind.DAMAGED: Why.DAMAGED, Kind.REFUSED: Why.STEPPED_ASIDE}
 
 _record = schema.record
 _STORED = select(_record.c.data).where(
@@ -36,13 +37,25 @@ _STORED = select(_record.c.data).where(
 
 def take_record(batch: Batch, device: Device, record: Record, arrival: Arrival, *, is_alarm: bool = False) -> None:
     """Take a record if it is its turn. `is_alarm`: this is the copy that came ahead of the log."""
+    if (record.device, record.stamp.boot) in batch.strangers:
+        clones.keep_apart(batch, device, record, arrival)
+        if record.kind == Kind.EMERGENCY:
+            keep_alarm(batch, device, arrival)
+        return
     through = batch.logs.through(record.device, record.log_id)
-    is_same = _is_same(batch, record, arrival.payload) if record.seq <= through else None
-    match decide(through, record.seq, is_same):
+    stored = _stored(batch, record) if record.seq <= through else None
+    match decide(through, record.seq, None if stored is None else stored == arrival.payload):
         case Verdict.TAKE:
-            batch.logs.move(record.device, record.log_id, record.seq)
+            batch.logs.move(record.device, record.log_id, record.seq, arrival.payload)
+            _keep(batch, device, record, arrival)
+        case Verdict.HAVE if stored is None and gaps.fill(batch.connection, record.device, record.log_id, record.seq):
             _keep(batch, device, record, arrival)
         case Verdict.CONFLICT:
+            assert stored is not None
+            if clones.conflicts(batch, record, stored):
+                clones.keep_apart(batch, device, record, arrival)
+            if record.kind == Kind.EMERGENCY:
+                keep_alarm(batch, device, arrival)
             audit.append(
                 batch.connection,
                 batch.now_ms,
@@ -98,7 +111,8 @@ def keep_alarm(batch: Batch, device: Device, arrival: Arrival) -> None:
 
 
 def _keep(batch: Batch, device: Device, record: Record, arrival: Arrival) -> None:
-    refused = _judge(batch, device, record)
+    meant = parts.meant(batch.connection, record)
+    refused = _judge(batch, device, meant)
     row: RecordRow = {
         "device": record.device,
         "log_id": record.log_id,
@@ -120,7 +134,7 @@ def _keep(batch: Batch, device: Device, record: Record, arrival: Arrival) -> Non
     try:
         with batch.connection.begin_nested():
             change = projections.fold(batch.connection, held)
-            _do_once(batch, record)
+            _do_once(batch, meant)
     except (Malformed, OverflowError, IntegrityError):
         batch.quarantine(record.device, arrival, Why.UNREADABLE)
         return
@@ -128,15 +142,17 @@ def _keep(batch: Batch, device: Device, record: Record, arrival: Arrival) -> Non
     if change.unit is not None:
         batch.units.add(change.unit)
     if change.is_press:
-        _pressed(batch, device, decode(record.body, EmergencyFact))
+        _pressed(batch, device, decode(meant.body, EmergencyFact))
+    if meant.kind in _TROUBLE:
+        batch.quarantine(record.device, arrival, _TROUBLE[meant.kind], is_whole=True)
 
 
 def _keep_trail(batch: Batch, record: Record, arrival: Arrival, row: RecordRow) -> None:
     """Trails are most of what comes. Folding one changes nothing, so it needs neither an id nor a way back."""
     batch.keep_soon(row)
     try:
-        trail.unpack(record.body)
-    except (Malformed, OverflowError):
+        trail.check(record.body)
+    except Malformed:
         batch.quarantine(record.device, arrival, Why.UNREADABLE)
 
 
@@ -216,11 +232,15 @@ def _do_once(batch: Batch, record: Record) -> None:
         case Kind.SHELF_WANTED:
             wanted = decode(record.body, ShelfWanted)
             batch.wanted.append(Wanted(device=record.device, note_ids=wanted.note_ids[:WANTED_MAX]))
+        case Kind.ORDER_DONE:
+            if orders.answered(batch.connection, record.device, decode(record.body, OrderDone), batch.now_ms):
+                batch.affected.add(record.device)
 
 
-def _is_same(batch: Batch, record: Record, data: bytes) -> bool | None:
+def _stored(batch: Batch, record: Record) -> bytes | None:
+    """What is held under the number of `record`."""
     batch.write_waiting()  # it may have come twice in this batch
     stored = batch.connection.execute(
         _STORED, {"of_device": record.device, "of_log": record.log_id, "of_seq": record.seq}
     ).scalar()
-    return None if stored is None else stored == data
+    return None if stored is None else bytes(stored)

@@ -245,6 +245,45 @@ boot = Table(  # the power-ons of each board, so that what an earlier one said c
     UniqueConstraint("device", "boot"),
 )
 
+twin = Table(  # power-ons that speak as a device and are not the board whose log is held: a copied card
+    "twin",
+    metadata,
+    Column("device", Text, primary_key=True),
+    Column("boot", LargeBinary, primary_key=True),
+    Column("is_stranger", Boolean, nullable=False),  # its log contradicts what is held; false: it only took turns
+    Column("why", Text, nullable=False),
+    Column("noted_ms", Integer, nullable=False),
+    Column("newest_ms", Integer, nullable=False),  # of what came from it since
+)
+
+stray = Table(  # what strangers recorded, whole, until a tech decides
+    "stray",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("device", Text, nullable=False),
+    Column("log_id", LargeBinary, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("boot", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),  # SHA-256 of data: it is said again and again
+    Column("data", LargeBinary, nullable=False),  # as it came
+    Column("held_ms", Integer, nullable=False),
+    Column("signer", Integer, ForeignKey("signer.id"), nullable=False),
+    Column("settled_ms", Integer),  # null: nobody has decided yet
+    Column("settled", Text),  # taken | left
+)
+
+device_order = Table(  # what devices were told to do, each once
+    "device_order",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+    Column("device", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("issued_ms", Integer, nullable=False),
+    Column("issued_by", Text, nullable=False),
+    Column("done_ms", Integer),  # when the answer came
+    Column("outcome", Text),
+)
+
 quarantine = Table(  # refused or not understood; kept, counted, shown
     "quarantine",
     metadata,
@@ -411,4 +450,6 @@ Index("clock_correction_by_boot", clock_correction.c.device, clock_correction.c.
 Index("note_by_encounter", note.c.encounter)
 Index("act_by_assignment", act.c.assignment)
 Index("emergency_by_device", emergency.c.device, emergency.c.cleared_ms)
+Index("stray_by_device", stray.c.device, stray.c.settled_ms)
+Index("device_order_by_device", device_order.c.device, device_order.c.done_ms)
 Index("quarantine_by_device", quarantine.c.device)

@@ -80,7 +80,8 @@ class EmergencyView(Struct, frozen=True, kw_only=True):
 
 
 class UnitView(Struct, frozen=True, kw_only=True):
-    """A unit on the board. `is_in_emergency`: its crew raised one, and not as a test. `position` is in a snapshot; where it is unset, the positions come their own way."""
+    """A unit on the board. `is_in_emergency`: its crew raised one, and not as a test. `owed`, `owed_since_ms`,
+    `complete_ms`: as in `hub.presence.State`. `position` is in a snapshot; where it is unset, the positions come their own way."""
 
     unit: str
     call_sign: str
@@ -98,6 +99,9 @@ class UnitView(Struct, frozen=True, kw_only=True):
     has_sworn: bool
     presence: str
     presence_ms: int | None
+    owed: int
+    owed_since_ms: int | None
+    complete_ms: int | None
     is_in_emergency: bool
     position: PositionView | UnsetType | None = UNSET
 
@@ -253,6 +257,9 @@ def units(connection: Connection, link_of: LinkOf) -> tuple[UnitView, ...]:
                 has_sworn=any(one.role == "sworn" for one in aboard),
                 presence=link.word,
                 presence_ms=link.since_ms,
+                owed=link.owed,
+                owed_since_ms=link.owed_since_ms,
+                complete_ms=link.complete_ms,
                 is_in_emergency=row[unit.c.unit] in in_danger,
             )
         )

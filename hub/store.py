@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +17,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select, update
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, TimeoutError
 
 from hub import schema
 from hub.settings import SettingsError
@@ -26,6 +27,7 @@ DATABASE_FILE = "hub.db"
 LOCK_FILE = "lock"
 WAIT_S = 20.0  # for the one connection; a transaction takes milliseconds, so this is only ever reached by a fault
 EPOCH = "epoch"
+FAILS = (DBAPIError, TimeoutError)  # locked, full or gone; or so many wait for a locked one that our turn never came
 
 _PRAGMAS: dict[str, str | int] = {
     "journal_mode": "wal",
@@ -63,7 +65,7 @@ def open_store(home: Path) -> Engine:
         hide_parameters=True,
     )
     event.listen(engine, "connect", _opened)
-    event.listen(engine, "begin", _begun)
+    event.listen(engine, "begin", _Begin(home / DATABASE_FILE))
     event.listen(engine, "engine_disposed", lambda _: os.close(lock), once=True)
     try:
         migrate(engine)
@@ -83,6 +85,11 @@ def migrate(engine: Engine) -> None:
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def why(wrong: DBAPIError | TimeoutError) -> str:
+    """What one of `FAILS` says, without the statement that met it."""
+    return str(wrong.orig) if isinstance(wrong, DBAPIError) else "others wait for it, too"
 
 
 def epoch(connection: Connection) -> int:
@@ -137,5 +144,26 @@ def _opened(raw: _RawConnection, _record: object) -> None:
             raise SettingsError(f"SQLite does not take {pragma} = {wanted}; is the hub's home on a local disk?")
 
 
-def _begun(connection: Connection) -> None:
-    connection.exec_driver_sql("begin immediate")
+class _Begin:
+    """Begins a transaction, in the file that was opened and in no other.
+
+    SQLite goes on writing to a file that was deleted, or whose folder was moved away or unmounted, and every commit in
+    it returns (seen: receipts for records that no file held). So each transaction first looks whether the file is there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened = self._now()
+
+    def __call__(self, connection: Connection) -> None:
+        if self._now() != self._opened:
+            why = f"{self._path} is not the file that was opened any more"
+            raise OperationalError("begin", None, sqlite3.OperationalError(why))
+        connection.exec_driver_sql("begin immediate")
+
+    def _now(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino

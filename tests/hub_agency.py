@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from copy import copy
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,7 +16,7 @@ from wire import live, notes, records, topics
 from wire.codec import encode
 from wire.fix import Fix
 from wire.keys import NoteKey, NoteKeyList, Role
-from wire.live import Live, LogRange, Presence
+from wire.live import Live, LogRange, Mark, Presence
 from wire.notes import Header, NoteContent, NoteKind
 from wire.records import Record
 from wire.signature import public_der
@@ -42,6 +43,13 @@ class Terminal:
         self.seq = 0
         self.mono_ms = 1000
         self.session = 0
+
+    def copied(self) -> Terminal:
+        """A second board with a copy of this one's card, as it is now."""
+        other = copy(self)
+        other.boot = secrets.token_bytes(16)
+        other.mono_ms = 1000
+        return other
 
     def stamp(self) -> Stamp:
         self.mono_ms += 10
@@ -71,7 +79,9 @@ class Terminal:
         body = fact if isinstance(fact, bytes) else encode(fact)
         return self.arrival(Up.LOG, self.signed(kind, body, seq=seq))
 
-    def birth(self, *, lowest_held: int = 1, name: str = "ledger", is_again: bool = False) -> Arrival:
+    def birth(
+        self, *, lowest_held: int = 1, name: str = "ledger", is_again: bool = False, marks: tuple[Mark, ...] = ()
+    ) -> Arrival:
         if not is_again:
             self.session += 1
             self.mono_ms += 10
@@ -93,6 +103,7 @@ class Terminal:
                             lowest_held=lowest_held,
                             lowest_owed=max(lowest_held, 1),
                             next=max(self.seq + 1, lowest_held),
+                            marks=marks,
                         ),
                     ),
                 ),

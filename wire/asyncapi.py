@@ -12,8 +12,8 @@ import json
 import msgspec
 from msgspec import Struct
 
-from wire.contract import BODIES, CHANNELS, SECTIONS, Channel, Opaque
 from wire.compact import CompactLive
+from wire.contract import BODIES, CHANNELS, SECTIONS, Channel, Opaque
 from wire.records import VERSION, Record
 from wire.signature import Context
 from wire.state import Snapshot

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from wire import signature
 from wire.codec import Malformed, decode, encode
@@ -34,7 +35,8 @@ REASONS = ("first", "drift", "cadence", "no_fix", "emergency")
 class CompactLive(Struct, frozen=True, kw_only=True, array_like=True):
     """`Live` as it travels. `reason`, `quality`: the number of a known word, or another word itself; `lat`, `lon`: 1e-7
     degrees; `speed`: 0.01 m/s; `heading`: 0.1 degrees; `at_s`, `at_ms`: Unix time of the fix; `hdop`: 0.01; `accuracy`:
-    0.1 m; `marks`: 1 when held, plus twice the dimensions. Without a fix everything after `reason` is nil."""
+    0.1 m; `marks`: 1 when held, plus twice the dimensions. `owed`, `owed_ms` as in `Live`, nil when nothing is
+    owed. Without a fix everything from `lat` to `quality` is nil; what is nil at the end is left out."""
 
     boot: bytes
     mono_ms: int
@@ -51,6 +53,8 @@ class CompactLive(Struct, frozen=True, kw_only=True, array_like=True):
     accuracy: int | None = None
     marks: int | None = None
     quality: int | str | None = None
+    owed: int | None = None
+    owed_ms: int | None = None
 
 
 def is_compact(data: bytes) -> bool:
@@ -60,7 +64,10 @@ def is_compact(data: bytes) -> bool:
 
 def sign(said: CompactLive, device: str, key: ec.EllipticCurvePrivateKey) -> bytes:
     """`said` as `device` sends it."""
-    body = encode(said)
+    fields = list(astuple(said))
+    while fields[-1] is None:
+        fields.pop()
+    body = encode(fields)
     return FIRST_BYTE + signature.sign(Context.LIVE_2, _tagged(device, body), key) + body
 
 
@@ -82,11 +89,20 @@ def reads(data: bytes) -> bool:
     return is_compact(data)
 
 
-def packed(fix: Fix | None, boot: bytes, mono_ms: int, age_ms: int, reason: str) -> CompactLive:
+def packed(
+    fix: Fix | None,
+    boot: bytes,
+    mono_ms: int,
+    age_ms: int,
+    reason: str,
+    owed: int | None = None,
+    owed_ms: int | None = None,
+) -> CompactLive:
     """These values as they travel."""
     said = REASONS.index(reason) if reason in REASONS else reason
+    owed = owed or None
     if fix is None:
-        return CompactLive(boot=boot, mono_ms=mono_ms, age_ms=age_ms, reason=said)
+        return CompactLive(boot=boot, mono_ms=mono_ms, age_ms=age_ms, reason=said, owed=owed, owed_ms=owed_ms)
     at_ms = None if fix.at is None else round(fix.at.timestamp() * 1000)
     return CompactLive(
         boot=boot,
@@ -104,6 +120,8 @@ def packed(fix: Fix | None, boot: bytes, mono_ms: int, age_ms: int, reason: str)
         accuracy=_scaled(fix.accuracy_m, ACCURACY_SCALE),
         marks=(HELD if fix.is_held else 0) + 2 * (fix.dimensions or 0),
         quality=QUALITIES.index(fix.quality) if fix.quality in QUALITIES else fix.quality,
+        owed=owed,
+        owed_ms=owed_ms,
     )
 
 

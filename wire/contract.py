@@ -12,11 +12,23 @@ from enum import StrEnum
 from msgspec import Struct
 
 from wire.compact import CompactLive
-from wire.facts import AuditFact, ClockCorrected, EmergencyFact, ShelfWanted, ShiftFact, StateHeld, StatusFact
+from wire.facts import (
+    AuditFact,
+    ClockCorrected,
+    DamagedFact,
+    EmergencyFact,
+    OrderDone,
+    RefusedFact,
+    ShelfWanted,
+    ShiftFact,
+    StateHeld,
+    StatusFact,
+)
 from wire.live import HubPresence, Live, Presence
+from wire.parts import Part
 from wire.records import Alarm, Kind, Receipt, Record
 from wire.signature import Context
-from wire.state import Assignments, Emergencies, Roster, SealedDelivery, Shelf, Snapshot, TerminalSettings
+from wire.state import Assignments, Emergencies, Orders, Roster, SealedDelivery, Shelf, Snapshot, TerminalSettings
 from wire.topics import Section
 
 
@@ -55,6 +67,10 @@ BODIES: Mapping[str, type[Struct] | Opaque] = {
     Kind.AUDIT: AuditFact,
     Kind.TRAIL: Opaque.TRAIL,
     Kind.CLOCK_CORRECTED: ClockCorrected,
+    Kind.PART: Part,
+    Kind.DAMAGED: DamagedFact,
+    Kind.REFUSED: RefusedFact,
+    Kind.ORDER_DONE: OrderDone,
 }
 """What the body of a record is, by its kind."""
 
@@ -64,6 +80,7 @@ SECTIONS: Mapping[str, type[Struct]] = {
     Section.SETTINGS: TerminalSettings,
     Section.SHELF: Shelf,
     Section.EMERGENCY: Emergencies,
+    Section.ORDERS: Orders,
 }
 """What a snapshot opens to, by its section."""
 

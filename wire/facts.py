@@ -123,3 +123,39 @@ class AuditFact(Struct, frozen=True, kw_only=True):
     actor: str | None = None
     about: str | None = None
     reason: str | None = None
+
+
+class DamagedFact(Struct, frozen=True, kw_only=True):
+    """In the place of a record whose signature no longer fits its bytes: the terminal's disk or memory changed them.
+
+    `sha256` and `size`: of what stands there now; `found`: that itself, the first 4 kB.
+    """
+
+    sha256: bytes
+    size: int
+    found: bytes
+
+
+class RefusedFact(Struct, frozen=True, kw_only=True):
+    """In the place of a record that the broker does not take for what it is: its `reason` (an MQTT reason code).
+
+    `kind`, `sha256` and `size`: of the record as it was. What it said follows in the same log as parts, or, where it
+    was small, stands in `found` (its signed bytes).
+    """
+
+    reason: int
+    kind: str
+    sha256: bytes
+    size: int
+    found: bytes = b""
+
+
+class OrderDone(Struct, frozen=True, kw_only=True):
+    """The terminal has obeyed an order, or will not. `outcome`: "done", "unknown" (a newer hub's word) or "refused"
+    (not vouched for by who must)."""
+
+    order: bytes
+    outcome: str
+
+    def __post_init__(self) -> None:
+        id_bytes(self.order)

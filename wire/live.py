@@ -16,10 +16,12 @@ from wire.ids import device_id, id_bytes
 from wire.signature import Context
 
 
-class Live(Struct, frozen=True, kw_only=True):
-    """The newest position. `v`: 1, or 2 when it travels as `wire.compact` has it; `mono_ms`: when this was sent; `age_ms`: from the last byte of the receiver's sentence to
-    the sending; `fix`: None says that the terminal has no position, which is different from saying nothing;
-    `reason`: why it was sent ("first", "drift", "cadence", "no_fix", "emergency")."""
+class Live(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The newest position. `v`: 1, or 2 when it travels as `wire.compact` has it; `mono_ms`: when this was sent; `age_ms`:
+    from the last byte of the receiver's sentence to the sending; `fix`: None says that the terminal has no position, which is different from saying nothing;
+    `reason`: why it was sent ("first", "drift", "cadence", "no_fix", "emergency"). `owed`: records of the ledger that
+    the terminal has no receipt for; `owed_ms`: how long the oldest of them has waited, None when none does or nobody
+    knows; both None from a program that did not say yet."""
 
     v: int
     device: str
@@ -28,22 +30,35 @@ class Live(Struct, frozen=True, kw_only=True):
     age_ms: int
     fix: Fix | None
     reason: str
+    owed: int | None = None
+    owed_ms: int | None = None
 
     def __post_init__(self) -> None:
         device_id(self.device)
         id_bytes(self.boot)
-        if self.mono_ms < 0 or self.age_ms < 0:
+        if min(self.mono_ms, self.age_ms, self.owed or 0, self.owed_ms or 0) < 0:
             raise ValueError("time runs forward")
 
 
+class Mark(Struct, frozen=True, array_like=True):
+    """By which bytes a terminal knows number `seq` of its log: `wire.records.tip` of them."""
+
+    seq: int
+    tip: bytes
+
+
 class LogRange(Struct, frozen=True, kw_only=True, array_like=True):
-    """What a terminal has of one log: its lowest seq still held, the lowest one still owed, the next to be given."""
+    """What a terminal has of one log: its lowest seq still held, the lowest one still owed, the next to be given.
+
+    `marks`: the newest record that was receipted and the lowest that is owed, where there are such. A hub that holds
+    other bytes under one of these numbers has heard another board with the same identity."""
 
     log_id: bytes
     name: str
     lowest_held: int
     lowest_owed: int
     next: int
+    marks: tuple[Mark, ...] = ()
 
     def __post_init__(self) -> None:
         id_bytes(self.log_id)
@@ -86,7 +101,7 @@ class HubPresence(Struct, frozen=True, kw_only=True):
 def sign_live(live: Live, key: ec.EllipticCurvePrivateKey) -> bytes:
     """`live` as the terminal sends it, in the form of its version."""
     if live.v >= 2:
-        said = compact.packed(live.fix, live.boot, live.mono_ms, live.age_ms, live.reason)
+        said = compact.packed(live.fix, live.boot, live.mono_ms, live.age_ms, live.reason, live.owed, live.owed_ms)
         return compact.sign(said, live.device, key)
     return signature.signed(Context.LIVE, encode(live), key)
 
@@ -119,6 +134,8 @@ def _unpacked(said: CompactLive, device: str) -> Live:
             age_ms=said.age_ms,
             fix=compact.fix_of(said),
             reason=compact.reason_of(said),
+            owed=said.owed or 0,
+            owed_ms=said.owed_ms,
         )
     except ValueError as wrong:
         raise Malformed(f"position: {wrong}") from None

@@ -8,6 +8,7 @@ what it has understood.
 from __future__ import annotations
 
 from enum import StrEnum
+from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct
@@ -19,6 +20,8 @@ from wire.signature import Context
 from wire.stamp import Stamp
 
 RECORD_BYTES_MAX = 256 * 1024  # half of what a packet may hold; larger things become several records
+BODY_BYTES_MAX = RECORD_BYTES_MAX - 1024  # what is around a body has less than 300 bytes
+TIP_BYTES = 8  # of SHA-256: tells two records of one number apart; nothing is proven by it
 VERSION = 1
 
 
@@ -34,6 +37,10 @@ class Kind(StrEnum):
     AUDIT = "audit"
     TRAIL = "trail"
     CLOCK_CORRECTED = "clock_corrected"
+    PART = "part"
+    DAMAGED = "damaged"
+    REFUSED = "refused"
+    ORDER_DONE = "order_done"
 
 
 class Record(Struct, frozen=True, kw_only=True, array_like=True):
@@ -74,7 +81,8 @@ class Receipt(Struct, frozen=True, kw_only=True, array_like=True):
     """The hub holds everything of `log_id` through `through` (0: nothing yet).
 
     `epoch` is the hub's state epoch: it rises when the hub was restored from a backup, and only a higher epoch makes a
-    lower `through` believable.
+    lower `through` believable. `tip`: of the record that the hub holds under `through`, empty where it holds none; a
+    terminal whose own record of that number is another one was not meant, for there are two boards with its identity.
     """
 
     v: int
@@ -82,12 +90,18 @@ class Receipt(Struct, frozen=True, kw_only=True, array_like=True):
     log_id: bytes
     through: int
     epoch: int
+    tip: bytes = b""
 
     def __post_init__(self) -> None:
         device_id(self.device)
         id_bytes(self.log_id)
         if self.through < 0 or self.epoch < 0:
             raise ValueError("receipts and epochs count from 0")
+
+
+def tip(data: bytes) -> bytes:
+    """By what the signed bytes of a record are told from others of the same number."""
+    return sha256(data).digest()[:TIP_BYTES]
 
 
 def sign_record(record: Record, key: ec.EllipticCurvePrivateKey) -> bytes:

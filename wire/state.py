@@ -6,6 +6,8 @@ personal ones, so that there is one path and nothing to get wrong.
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -171,6 +173,38 @@ class Emergencies(Struct, frozen=True, kw_only=True):
     """Section `emergency`: every one of this terminal that is not cleared, and the newest that are."""
 
     emergencies: tuple[KnownEmergency, ...]
+
+
+class OrderKind(StrEnum):
+    """What a terminal can be told to do. The field itself is plain text: an order that this program does not know is
+    answered as such and never guessed at."""
+
+    LOCK = "lock"
+    RESEND = "resend"
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """A desired act on a device, obeyed once. `id` names it for good; `kind`: an OrderKind word; `issued_ms`: when, by
+    the hub's clock; `by`: the account that gave it.
+
+    `vouched`: what destroys (a wipe) is obeyed only with a statement on this very `id` and `kind`, signed under
+    `tandem-wipe-v1` by a key that is not on the hub. What can be undone by a person at the terminal needs none.
+    """
+
+    id: bytes
+    kind: str
+    issued_ms: int
+    by: str
+    vouched: bytes | None = None
+
+    def __post_init__(self) -> None:
+        id_bytes(self.id)
+
+
+class Orders(Struct, frozen=True, kw_only=True):
+    """Section `orders`: every order of this terminal that it has not answered, the oldest first."""
+
+    orders: tuple[Order, ...]
 
 
 class SealedDelivery(Struct, frozen=True, kw_only=True, array_like=True):

@@ -41,6 +41,7 @@ class Section(StrEnum):
     SETTINGS = "settings"
     SHELF = "shelf"
     EMERGENCY = "emergency"
+    ORDERS = "orders"
 
 
 class UpTopic(Struct, frozen=True):

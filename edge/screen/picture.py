@@ -89,6 +89,7 @@ class Picture(Struct, frozen=True, kw_only=True):
     link: Words
     gps: Words | None
     pins: Words | None
+    trouble: Words | None
     fresh: Words
     gate: Words | None
     primary: Button | None
@@ -223,6 +224,7 @@ class Cab:
             link=words.link(link_state, now_ms),
             gps=words.gps(gps_state),
             pins=words.pins(pins_state),
+            trouble=words.trouble(link_state),
             fresh=words.freshness(link_state, view.held_ms if view is not None else None, now_ms),
             gate=words.gate(view.current) if view is not None and view.current is not None else None,
             primary=primary,

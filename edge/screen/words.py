@@ -107,18 +107,38 @@ def day(ms: int, now_ms: int) -> str:
 
 def link(state: LinkState, now_ms: int) -> Words:
     """Whether the hub hears us, and what it does not have yet."""
-    owed = _owed(state, now_ms)
-    if state.link != "up":
-        return Words(shape="link-down", head="No link", detail=owed or "all received", mood="bad")
-    if not state.hub:
-        return Words(shape="link-down", head="Hub away", detail=owed or "all received", mood="bad")
+    if state.link != "up" or not state.hub:
+        away = "No link" if state.link != "up" else "Hub away"
+        if not state.unsent:
+            return Words(shape="link-down", head=away, detail="all received", mood="bad")
+        return Words(
+            shape="link-down", head=f"{away}, {state.unsent} unsent", detail=_oldest(state, now_ms), mood="bad"
+        )
     if not state.unsent:
-        return Words(shape="link-up", head="Link up", detail="all received", mood="good")
+        through_ms = state.received_through_ms
+        through = "" if through_ms is None else f"through {clock_s(through_ms)}"
+        return Words(shape="link-up", head="All received", detail=through, mood="good")
+    if not state.is_sending:
+        return Words(shape="link-down", head=f"{state.unsent} unsent", detail=_oldest(state, now_ms), mood="bad")
     if state.oldest_ms is None or now_ms - state.oldest_ms < SENDING_MS_MAX:
         return Words(shape="link-up", head="Link up", detail=f"sending {state.unsent}", mood="good")
     return Words(
         shape="link-wait", head=f"{state.unsent} unsent", detail=f"oldest {age(now_ms - state.oldest_ms)}", mood="wait"
     )
+
+
+def trouble(state: LinkState) -> Words | None:
+    """What somebody has to do something about before the hub can receive what is recorded here; mostly None."""
+    if state.is_twin:
+        return Words(
+            shape="link-down",
+            head="Another board uses this terminal's identity",
+            detail="use the radio, tell the fleet tech",
+            mood="bad",
+        )
+    if state.link == "up" and not state.is_sending and state.why is not None:
+        return Words(shape="link-down", head="Nothing is received", detail=state.why, mood="bad")
+    return None
 
 
 def gps(state: GpsState) -> Words | None:
@@ -185,9 +205,5 @@ def verb(status: Status, label: str) -> str:
     return VERB.get(status, label)
 
 
-def _owed(state: LinkState, now_ms: int) -> str:
-    if not state.unsent:
-        return ""
-    if state.oldest_ms is None:
-        return f"{state.unsent} unsent"
-    return f"{state.unsent} unsent, oldest {age(now_ms - state.oldest_ms)}"
+def _oldest(state: LinkState, now_ms: int) -> str:
+    return "" if state.oldest_ms is None else f"oldest {age(now_ms - state.oldest_ms)}"

@@ -19,12 +19,16 @@ FLEET_TECH = "fleet_tech"
 _ANYBODY = frozenset({"dispatcher", "supervisor", "fleet_tech", "desk_clinician", "privacy_auditor", "hub_admin"})
 _BOARD = frozenset({DISPATCHER, SUPERVISOR})
 _DISPATCH = frozenset({DISPATCHER})
+_DEVICES = frozenset({SUPERVISOR, FLEET_TECH})
 
 OPEN = frozenset({"static", "signin.ask", "signin.answer"})  # before anybody is known
 
 ROLES: dict[str, frozenset[str]] = {
     "pages.home": _ANYBODY,
     "signin.leave": _ANYBODY,
+    "devices.every": _DEVICES,
+    "devices.order": _DEVICES,
+    "devices.settle": _DEVICES,
     "live.me": _ANYBODY,
     "live.words": _BOARD,
     "live.snapshot": _BOARD,

@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import TypeVar
 
 import msgspec
-from flask import Response, request
+from flask import Response, make_response, request
 
 from hub.errors import Refused
 
 T = TypeVar("T")
+
+
+def with_form(text: str) -> Response:
+    """A page with a plain form in it, whose origin the browser must say."""
+    page = make_response(text)
+    page.headers["Referrer-Policy"] = "same-origin"
+    return page
 
 
 def json(value: object, status: int = 200) -> Response:

@@ -17,6 +17,7 @@ from hub.positions import Positions
 from hub.snapshot import LinkOf
 from hub.web import answers
 from hub.web.access import Door
+from hub.web.devices import device_views
 from hub.web.dispatch import dispatch_views
 from hub.web.emergencies import emergency_views
 from hub.web.live import live_views
@@ -86,7 +87,8 @@ def create_console(parts: ConsoleParts) -> Flask:
 
     door.guard(app)
     app.register_blueprint(sign_in_views(parts.engine, parts.now_ms, door, parts.agency))
-    app.register_blueprint(page_views(parts.engine, parts.agency, parts.link_of, BUILT))
+    app.register_blueprint(page_views(parts.engine, parts.agency, parts.link_of, BUILT, parts.now_ms))
+    app.register_blueprint(device_views(parts.engine, parts.agency, parts.link_of, parts.changed, parts.now_ms))
     app.register_blueprint(
         live_views(
             parts.engine,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 
 from flask import Blueprint, Response, make_response, render_template
-from msgspec import Struct
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Engine
 
-from hub import snapshot
-from hub.schema import device, unit
 from hub.snapshot import LinkOf
+from hub.web import devices
 from hub.web.access import DISPATCHER, FLEET_TECH, SUPERVISOR, signed_in
+from hub.web.answers import with_form
 
 _ELSEWHERE = {
     "desk_clinician": "Notes are opened at your desk terminal, not here: no server can read them.",
@@ -21,19 +20,7 @@ _ELSEWHERE = {
 }
 
 
-class DeviceRow(Struct, frozen=True, kw_only=True):
-    """A device as a fleet tech sees it: no position, no crew, no assignment."""
-
-    device: str
-    call_sign: str
-    kind: str
-    state: str
-    link: str
-    since: str
-    certificate_until: str
-
-
-def page_views(engine: Engine, agency: str, link_of: LinkOf, built: Path) -> Blueprint:
+def page_views(engine: Engine, agency: str, link_of: LinkOf, built: Path, now_ms: Callable[[], int]) -> Blueprint:
     """GET /. `built` is where the bundles are."""
     views = Blueprint("pages", __name__)
 
@@ -43,45 +30,9 @@ def page_views(engine: Engine, agency: str, link_of: LinkOf, built: Path) -> Blu
         if role in (DISPATCHER, SUPERVISOR):
             return make_response(render_template("board.html", agency=agency, is_built=(built / "console.js").exists()))
         if role == FLEET_TECH:
-            with engine.begin() as connection:
-                rows, refused = _devices(connection, link_of), snapshot.health(connection).quarantined
-            return _with_form(
-                render_template("devices.html", agency=agency, me=signed_in(), rows=rows, refused=refused)
-            )
-        return _with_form(
+            return devices.page(engine, agency, link_of, now_ms())
+        return with_form(
             render_template("elsewhere.html", agency=agency, me=signed_in(), sentence=_ELSEWHERE.get(role, ""))
         )
 
     return views
-
-
-def _with_form(text: str) -> Response:
-    """A page with a plain form in it, whose origin the browser must say."""
-    page = make_response(text)
-    page.headers["Referrer-Policy"] = "same-origin"
-    return page
-
-
-def _devices(connection: Connection, link_of: LinkOf) -> list[DeviceRow]:
-    rows = connection.execute(
-        select(device, unit.c.call_sign).join(unit, unit.c.unit == device.c.unit).order_by(unit.c.call_sign)
-    )
-    shown = []
-    for row in rows:
-        link = link_of(row.device)
-        shown.append(
-            DeviceRow(
-                device=row.device,
-                call_sign=row.call_sign,
-                kind=row.kind,
-                state=row.state,
-                link=link.word,
-                since=_minute(link.since_ms),
-                certificate_until=_minute(row.not_after_ms),
-            )
-        )
-    return shown
-
-
-def _minute(at_ms: int | None) -> str:
-    return "" if at_ms is None else datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -13,7 +13,8 @@ from edge import outbox, schema
 from edge.outbox import KEPT_MS, SWEEP_RECORDS, Numbers, Signer
 from edge.store import Store
 from wire.facts import AuditFact
-from wire.records import RECORD_BYTES_MAX, Kind, Receipt, open_record
+from wire.parts import WHOLE_BYTES_MAX
+from wire.records import Kind, Receipt, open_record
 from wire.stamp import Stamp
 
 NOW_MS = 1_770_000_000_000
@@ -63,7 +64,7 @@ def test_a_number_is_taken_only_with_its_record(ledger: Store) -> None:
 
 def test_a_record_that_nobody_could_carry_is_refused_and_takes_no_number(ledger: Store) -> None:
     with pytest.raises(ValueError, match="at most"):
-        ledger.do(lambda db: outbox.append(db, SIGNER, STAMP, Kind.NOTE, bytes(RECORD_BYTES_MAX)))
+        ledger.do(lambda db: outbox.append(db, SIGNER, STAMP, Kind.NOTE, bytes(WHOLE_BYTES_MAX + 1)))
     assert at(ledger).next == 1
 
 

@@ -167,7 +167,9 @@ def test_with_everything_received_nothing_is_in_the_way(desk: Desk) -> None:
     assert state.received_through_ms == (WALL_S + 100) * 1000
 
 
-@pytest.mark.parametrize(("reason", "says"), [(NO_SUBSCRIBER, "the hub is not listening"), (0x87, "0x87")])
+@pytest.mark.parametrize(
+    ("reason", "says"), [(NO_SUBSCRIBER, "the hub is not listening"), (0x87, "does not let this terminal send")]
+)
 def test_a_refusal_of_the_broker_is_shown(desk: Desk, reason: int, says: str) -> None:
     desk.append()
     desk.up()

@@ -14,6 +14,7 @@ from sqlalchemy import func, select, update
 from hub import audit, ingest, schema
 from hub.ingest import Arrival, Dropped, Marks, Why
 from tests.hub_agency import PROJECTED, Agency, Custodian, Terminal, enroll, new_key
+from wire import records
 from wire.facts import AuditFact, ShelfWanted, ShiftFact, StateHeld, StatusFact
 from wire.fix import Fix
 from wire.records import Kind, Receipt
@@ -39,7 +40,8 @@ def pressed(terminal: Terminal, status: str, **more: object) -> StatusFact:
 def test_records_in_order_are_stored_as_they_came_and_receipted_once_for_the_batch(agency: Agency) -> None:
     sent = [agency.one.record(Kind.STATUS, pressed(agency.one, "available")) for _ in range(3)]
     taken = agency.take(*sent)
-    assert taken.receipts == (Receipt(v=1, device="d-one", log_id=agency.one.log_id, through=3, epoch=1),)
+    tip = records.tip(sent[-1].payload)
+    assert taken.receipts == (Receipt(v=1, device="d-one", log_id=agency.one.log_id, through=3, epoch=1, tip=tip),)
     with agency.engine.begin() as connection:
         rows = connection.execute(select(schema.record).order_by(schema.record.c.id)).all()
     assert [row.data for row in rows] == [arrival.payload for arrival in sent]

@@ -11,7 +11,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import insert, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from hub import positions, presence, roster, schema, settings, store
 from hub.positions import Position, Positions
@@ -93,6 +93,30 @@ def test_nobody_overtakes_who_waits_for_the_one_connection(tmp_path: Path) -> No
         busy.join()
         engine.dispose()
     assert sorted(waited)[25] <= 2, "the thread that just gave it back took it again, before the one that waits"
+
+
+@pytest.mark.parametrize("what", ["deleted", "replaced", "moved away"])
+def test_nothing_is_committed_to_a_file_that_is_gone(tmp_path: Path, what: str) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    engine = store.open_store(home)
+    with engine.begin() as connection:
+        store.keep_fact(connection, "before", 1)
+    file = home / store.DATABASE_FILE
+    match what:
+        case "deleted":
+            file.unlink()
+        case "replaced":
+            copy = home / "copy"
+            copy.write_bytes(file.read_bytes())
+            copy.replace(file)
+        case "moved away":
+            home.rename(tmp_path / "elsewhere")
+    with pytest.raises(DBAPIError, match="not the file that was opened"), engine.begin() as connection:
+        store.keep_fact(connection, "after", 1)
+    with pytest.raises(DBAPIError), engine.begin():
+        pass
+    engine.dispose()
 
 
 def test_a_file_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 from flask.testing import FlaskClient
+from msgspec.structs import replace
 
 from edge.screen import words
 from edge.screen.guard import SESSIONS_MAX
@@ -32,7 +35,7 @@ def test_one_glance_shows_who_where_what_and_how_dangerous(rig: ScreenRig) -> No
         "P-14",
         "En route",
         "Acknowledge",
-        "Link up",
+        "All received",
         "GPS fix",
     ):
         assert expected in page
@@ -114,16 +117,22 @@ def test_only_a_status_that_a_crew_can_set_is_taken(rig: ScreenRig) -> None:
     assert statuses(rig) == []
 
 
+def through(ms: int) -> str:
+    return f"through {datetime.fromtimestamp(ms / 1000):%H:%M:%S}"
+
+
 @pytest.mark.parametrize(
     ("state", "head", "detail"),
     [
-        (UP, "Link up", "all received"),
+        (UP, "All received", ""),
+        (replace(UP, received_through_ms=1_789_999_990_000), "All received", through(1_789_999_990_000)),
+        (replace(UP, unsent=3, oldest_ms=1_789_999_930_000, is_sending=False), "3 unsent", "oldest 1 min"),
         ((True, True, 12, 240), "12 unsent", "oldest 4 min"),
         ((True, True, 1, 1), "Link up", "sending 1"),
-        ((False, False, 3, 185), "No link", "3 unsent, oldest 3 min"),
+        ((False, False, 3, 185), "No link, 3 unsent", "oldest 3 min"),
         ((False, False, 0, None), "No link", "all received"),
-        ((True, False, 2, 65), "Hub away", "2 unsent, oldest 1 min"),
-        ((False, False, 2, None), "No link", "2 unsent"),
+        ((True, False, 2, 65), "Hub away, 2 unsent", "oldest 1 min"),
+        ((False, False, 2, None), "No link, 2 unsent", ""),
     ],
 )
 def test_the_link_is_said_in_words(
@@ -344,3 +353,17 @@ def test_a_status_from_a_dispatcher_shows_on_the_next_look(rig: ScreenRig) -> No
     browser.get("/")
     rig.unit("out_of_service")
     assert browser.state()["status"] == "out_of_service"
+
+
+def test_what_keeps_records_from_being_received_stands_under_the_strip(rig: ScreenRig) -> None:
+    browser = rig.browser()
+    assert "wiring bad" not in browser.get("/").text
+    rig.link = replace(
+        UP, unsent=3, is_sending=False, why="the broker does not let this terminal send: tell the fleet tech"
+    )
+    assert "Nothing is received" in browser.get("/").text
+    assert "does not let this terminal send" in browser.get("/live/strip").text
+    rig.link = replace(UP, is_twin=True)
+    page = browser.get("/").text
+    assert "Another board uses this terminal&#39;s identity" in page
+    assert "tell the fleet tech" in page

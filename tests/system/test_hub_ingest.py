@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from queue import Empty, Queue
 from typing import TypeVar
@@ -80,11 +80,14 @@ class Hub:
             timeout=PATIENCE_S,
         )
 
-    def start(self) -> str:
-        """Start it; the line that says it is ready."""
+    def start(self, program: Sequence[str] = ()) -> str:
+        """Start it; the line that says it is ready. `program`: in place of the hub's own."""
         with (self.home.parent / "hub.log").open("a") as log:
             self.process = subprocess.Popen(
-                [*PROGRAM, "serve", "--home", str(self.home)], stdout=subprocess.PIPE, stderr=log, text=True
+                [*(program or PROGRAM), "serve", "--home", str(self.home)],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

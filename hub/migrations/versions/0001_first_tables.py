@@ -202,6 +202,30 @@ def upgrade() -> None:
         batch_op.create_index("status_history_by_unit", ["unit", "id"], unique=False)
 
     op.create_table(
+        "twin",
+        sa.Column("device", sa.Text(), nullable=False),
+        sa.Column("boot", sa.LargeBinary(), nullable=False),
+        sa.Column("is_stranger", sa.Boolean(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("noted_ms", sa.Integer(), nullable=False),
+        sa.Column("newest_ms", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("device", "boot"),
+    )
+    op.create_table(
+        "device_order",
+        sa.Column("id", sa.LargeBinary(), nullable=False),
+        sa.Column("device", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("issued_ms", sa.Integer(), nullable=False),
+        sa.Column("issued_by", sa.Text(), nullable=False),
+        sa.Column("done_ms", sa.Integer(), nullable=True),
+        sa.Column("outcome", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("device_order", schema=None) as batch_op:
+        batch_op.create_index("device_order_by_device", ["device", "done_ms"], unique=False)
+
+    op.create_table(
         "unit",
         sa.Column("unit", sa.Text(), nullable=False),
         sa.Column("call_sign", sa.Text(), nullable=False),
@@ -392,6 +416,29 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("session"),
     )
+    op.create_table(
+        "stray",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("device", sa.Text(), nullable=False),
+        sa.Column("log_id", sa.LargeBinary(), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("boot", sa.LargeBinary(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.Column("held_ms", sa.Integer(), nullable=False),
+        sa.Column("signer", sa.Integer(), nullable=False),
+        sa.Column("settled_ms", sa.Integer(), nullable=True),
+        sa.Column("settled", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["signer"],
+            ["signer.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("digest"),
+    )
+    with op.batch_alter_table("stray", schema=None) as batch_op:
+        batch_op.create_index("stray_by_device", ["device", "settled_ms"], unique=False)
+
     op.create_table(
         "act",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),

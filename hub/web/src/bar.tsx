@@ -21,6 +21,7 @@ export function Bar() {
             <button type="button" class="quiet" onClick={switchTheme} aria-label={theme.value === "day" ? "Switch to night" : "Switch to day"}>
                 {theme.value === "day" ? "Night" : "Day"}
             </button>
+            {me.value?.role === "supervisor" ? <a href="/devices">Devices</a> : null}
             <span class="who">{me.value?.name}</span>
             <SignOut />
         </header>

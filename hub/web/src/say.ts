@@ -1,6 +1,7 @@
 // Numbers and codes as people say them.
 
 const MILE_M = 1609.344;
+const STUCK_MS = 5 * 60_000; // the backlog of a shift passes a slow link in three minutes
 
 /** "4 s", "9 min", "3 h": an age that nobody reads to the second once it is minutes. */
 export function age(seconds: number): string {
@@ -28,6 +29,22 @@ export function clock(ms: number, withSeconds = false): string {
         minute: "2-digit",
         ...(withSeconds ? { second: "2-digit" } : {}),
     });
+}
+
+/** What a terminal recorded that the hub does not have, and when it comes. */
+export function missing(
+    unit: { presence: string; presence_ms: number | null; owed: number; owed_since_ms: number | null; complete_ms: number | null },
+    now: number,
+): string {
+    const oldest = unit.owed_since_ms === null ? "" : `, oldest ${age((now - unit.owed_since_ms) / 1000)}`;
+    const owed = `${unit.owed} unsent${oldest}`;
+    if (unit.presence === "connected") {
+        const isStuck = unit.presence_ms !== null && now - unit.presence_ms > STUCK_MS;
+        return isStuck ? `${owed}; connected, and they do not arrive` : `${owed}, on their way`;
+    }
+    const had = unit.owed > 0 ? owed : unit.complete_ms === null ? "" : `all received through ${clock(unit.complete_ms, true)}`;
+    const silent = unit.presence_ms === null ? "not heard" : `not heard for ${age((now - unit.presence_ms) / 1000)}`;
+    return `${had === "" ? silent : `${had}, ${silent}`}; what it recorded since comes when it returns`;
 }
 
 export function miles(meters: number): string {

@@ -51,6 +51,10 @@ export interface Unit {
     has_sworn: boolean;
     presence: "connected" | "gone" | "never";
     presence_ms: number | null;
+    /** Records aboard that are not here, the oldest since then; and when there was last none, where that is not now. */
+    owed: number;
+    owed_since_ms: number | null;
+    complete_ms: number | null;
     is_in_emergency: boolean;
 }
 

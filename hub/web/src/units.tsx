@@ -1,7 +1,7 @@
 // Every unit, always in the same place in the list.
 
 import { ageS, freshness } from "./reckon";
-import { age, timer, tone } from "./say";
+import { age, missing, timer, tone } from "./say";
 import { Section, Shape } from "./parts";
 import type { Position, Unit } from "./shapes";
 import { chosenUnit, dangers, positions, units, words } from "./state";
@@ -45,6 +45,7 @@ function Row({ unit, look }: { unit: Unit; look: (unit: string) => void }) {
                 <Age unit={unit} position={position} now={now} />
                 <span class="aboard">{aboard(unit)}</span>
                 <Link unit={unit} now={now} />
+                <Missing unit={unit} now={now} />
             </button>
         </li>
     );
@@ -75,6 +76,18 @@ function Link({ unit, now }: { unit: Unit; now: number }) {
     }
     const since = unit.presence_ms === null ? "" : ` ${age((now - unit.presence_ms) / 1000)}`;
     return <span class="linkless">{unit.presence === "gone" ? `no link${since}` : "never linked"}</span>;
+}
+
+/** What its terminal recorded that is not here: said only where somebody may wait for it. */
+function Missing({ unit, now }: { unit: Unit; now: number }) {
+    if (unit.device === null || (unit.presence === "connected" ? unit.owed === 0 : !isAtWork(unit))) {
+        return null;
+    }
+    return <span class="missing">{missing(unit, now)}</span>;
+}
+
+function isAtWork(unit: Unit): boolean {
+    return unit.presence === "gone" && (unit.crew.length > 0 || unit.owed > 0 || unit.assignment !== null);
 }
 
 function aboard(unit: Unit): string {
