@@ -65,7 +65,7 @@ def cli(file: Path, home: Path) -> None:
     who = identity.load(home)
     clock = Clock(boot_id(), mono_s=drive.mono_s, wall_s=drive.wall_s)
     signer = Signer(who.device, who.key)
-    trail.POINTS_MAX, trail.SPAN_S_MAX = 60, 60.0
+    trail.POINTS_MAX, trail.SPAN_S_MAX = 60, 60.0  # a record a minute
     stores = {
         LEDGER: Store(home / "air-ledger.db", schema.LEDGER),
         TRAIL: Store(home / "air-trail.db", schema.TRAIL),

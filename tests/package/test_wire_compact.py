@@ -77,13 +77,18 @@ def test_both_forms_say_the_same() -> None:
 
 
 def test_a_terminal_without_a_position_says_so_in_both_forms() -> None:
-    for form in (1, 2):
-        none = replace(LONG, v=form, fix=None, reason="no_fix")
+    for said in (LONG, SHORT):
+        none = replace(said, fix=None, reason="no_fix")
         assert open_live(sign_live(none, KEY), "t-golden", PUBLIC) == none
 
 
 def test_a_signed_short_form_of_the_first_release_is_still_read() -> None:
     assert open_live((GOLDEN / "Live-2.signed").read_bytes(), "t-golden", PUBLIC) == SHORT
+
+
+def test_what_is_owed_is_told_in_the_short_form_too() -> None:
+    owing = replace(SHORT, owed=12, owed_ms=240_000)
+    assert open_live(sign_live(owing, KEY), "t-golden", PUBLIC) == owing
 
 
 def test_a_short_form_is_its_devices_alone() -> None:

@@ -77,4 +77,6 @@ def _is_subscribed(notices: Queue[Notice]) -> bool:
 
 def _position(life: int, number: int) -> Live:
     fix = Fix(lat=40.0 + life, lon=-83.0, speed_mps=0.0)
-    return Live(v=2, device=DEVICE, boot=bytes(16), mono_ms=1000 * life + number, age_ms=0, fix=fix, reason="drift")
+    return Live(
+        v=2, device=DEVICE, boot=bytes(16), mono_ms=1000 * life + number, age_ms=0, fix=fix, reason="drift", owed=0
+    )
