@@ -110,29 +110,38 @@ def _shift(agency: Agency) -> None:
 
 
 def _storm(agency: Agency, seconds: float) -> None:
+    """Packets lost on their way to the terminal, as in the fault matrix; and then as many again on their way up."""
     console = sign_in(agency.fleet.console, agency.fleet.login("dispatcher"))
     seen: dict[float, float] = {}
     threading.Thread(target=_watch, args=(console, seen), daemon=True).start()
+    for number, (where, up_percent) in enumerate((("to the terminal", 0), ("each way", LOSS_PERCENT))):
+        with spaces(1) as (cable,):
+            _through(agency, cable, number, where, up_percent, seconds, seen)
+
+
+def _through(
+    agency: Agency, cable: Space, number: int, where: str, up_percent: int, seconds: float, seen: dict[float, float]
+) -> None:
     heard = _Heard(agency.home / "hub")
-    with spaces(1) as (cable,):
-        terminal = _terminal(agency, "storm", cable, STORM_RECORDS, SHIFT_NOTES)
-        try:
-            size = int(line(terminal).split()[1])
-            cable.slow(SLOW_KBIT)
-            cable.lose(LOSS_PERCENT)
-            before = cable.carried()
-            threading.Thread(target=heard.run, daemon=True).start()
-            told = msgspec.json.decode(_asked(terminal, f"live {seconds}"), type=_Told)
-            end_s = time.monotonic()
-            cable.heal()
-            time.sleep(5.0)
-            heard.stop()
-            went = cable.carried().since(before)
-        finally:
-            ended(terminal)
+    seen.clear()  # the same way is driven each time
+    terminal = _terminal(agency, f"storm-{number}", cable, STORM_RECORDS, SHIFT_NOTES)
+    try:
+        size = int(line(terminal).split()[1])
+        cable.slow(SLOW_KBIT)
+        cable.lose(LOSS_PERCENT, up_percent)
+        before = cable.carried()
+        threading.Thread(target=heard.run, daemon=True).start()
+        told = msgspec.json.decode(_asked(terminal, f"live {seconds}"), type=_Told)
+        end_s = time.monotonic()
+        went = cable.carried().since(before)
+        cable.heal()
+        time.sleep(5.0)
+        heard.stop()
+    finally:
+        ended(terminal)
     drained = f"in {told.drained_s:.0f} s" if told.drained_s else f"not in {seconds:.0f} s"
     click.echo(
-        f"{SLOW_KBIT} kbit/s, {LOSS_PERCENT} % of the packets lost each way: backlog of {size / 1000:.0f} kB drained"
+        f"{SLOW_KBIT} kbit/s, {LOSS_PERCENT} % of the packets lost {where}: backlog of {size / 1000:.0f} kB drained"
         f" {drained}, {went.up_bytes / 1000:.0f} kB up"
     )
     print_ms(
@@ -175,8 +184,9 @@ class _Heard:
     def run(self) -> None:
         """Look until `stop`."""
         database = sqlite3.connect(f"file:{self._file}?mode=ro", uri=True)
+        began: int = database.execute("select count(*) from press").fetchone()[0]
         while not self._stopping.wait(0.02):
-            count: int = database.execute("select count(*) from press").fetchone()[0]
+            count: int = database.execute("select count(*) from press").fetchone()[0] - began
             self._at += [time.monotonic()] * (count - len(self._at))
 
     def stop(self) -> None:

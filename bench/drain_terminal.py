@@ -14,6 +14,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from functools import partial
+from math import sin
 from pathlib import Path
 from threading import Event, Thread
 
@@ -202,7 +203,7 @@ class _Told(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _drive(terminal: _Terminal, seconds: float) -> _Told:
-    """Fixes at 1 Hz of a vehicle that turns all the time, so that the hub's belief is wrong every few seconds."""
+    """Fixes at 1 Hz of a vehicle that swings about, so that the hub's belief is wrong every few seconds."""
     drained: list[float] = []
     stop = Event()
 
@@ -216,7 +217,7 @@ def _drive(terminal: _Terminal, seconds: float) -> _Told:
     lat, lon = 41.0, -83.0
     second = 0
     while not stop.is_set() and time.monotonic() - began_s < seconds:
-        heading = second * 11.0 % 360
+        heading = 90 + 60 * sin(second / 5)  # always somewhere new, and never as reckoned
         lat, lon = moved(lat, lon, heading, 13.0)
         at = datetime.now(UTC)
         fix = hold.take(

@@ -59,16 +59,16 @@ class Space(Struct, frozen=True, kw_only=True):
         _run("ip", "netns", "exec", self.name, "tc", "qdisc", "add", "dev", "eth0", *rule)
         _run("tc", "qdisc", "add", "dev", self.outer, *rule)
 
-    def lose(self, percent: int) -> None:
-        """Lose that many of a hundred packets on their way in, and as many on their way out."""
+    def lose(self, in_percent: int, out_percent: int) -> None:
+        """Lose that many of a hundred packets on their way in, and so many on their way out."""
         text = (
-            "add table inet f\n"
+            "flush ruleset\nadd table inet f\n"
             "add chain inet f i { type filter hook input priority 0; }\n"
             "add chain inet f o { type filter hook output priority 0; }\n"
             "add rule inet f i iifname eth0 numgen random mod 100 < %d drop\n"
             "add rule inet f o oifname eth0 numgen random mod 100 < %d drop\n"
         )
-        _run("ip", "netns", "exec", self.name, "nft", text % (percent, percent))
+        _run("ip", "netns", "exec", self.name, "nft", text % (in_percent, out_percent))
 
     def heal(self) -> None:
         """Lose nothing more."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 WINDOW_BYTES = 64 * 1024
 FIRST_BYTES = 8 * 1024  # before anything is known of a connection: a second of a bad one
-LEAST_BYTES = 4 * 1024  # where round trips vary, less would measure their variation and not the link
+LEAST_BYTES = 1536  # three records of a minute: so few packets that TCP sends a lost one again without growing pauses
 QUEUE_S = 0.5  # what a live position may have to wait behind
 FAST_BPS = WINDOW_BYTES / 0.25  # bytes a second; a whole window is a quarter of a second then
 BUSY_SHARE = 0.5  # of the time, on a link that is slower
