@@ -68,11 +68,18 @@ asyncapi: $(VENV)/.installed
 	$(BIN)/python -m wire.asyncapi > docs/asyncapi.json
 
 # Rows that need root or something that this machine lacks say so. The text is also written to $(SOAK_OUT).
-soak: setup soak-packages
+soak: setup soak-packages var/tools/thingsboard/.installed
 	@exec $(BIN)/python -m tests.soak $(ROWS) $(SOAK) --out $(SOAK_OUT)
 
 soak-packages:
 	@scripts/system-packages nft:nftables ip:iproute2 mkfs.ext4:e2fsprogs || echo "Rows that need them will say so."
+
+# The peer of two rows, in an environment of its own: nothing of it ever runs beside our programs.
+var/tools/thingsboard/.installed: tests/soak/peer-requirements.lock
+	@echo "Installing ThingsBoard Gateway, for comparison, in var/tools …"
+	@$(PYTHON) -m venv var/tools/thingsboard
+	@var/tools/thingsboard/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $< \
+	    && touch $@ || echo "It could not be installed: its rows will say so."
 
 format: $(VENV)/.installed
 	$(BIN)/ruff format .
@@ -139,6 +146,8 @@ lock:
 	    --generate-hashes --no-annotate --no-header --output-file requirements.lock pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --extra fuzz --generate-hashes --no-annotate --no-header \
 	    --output-file fuzz/requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	    --output-file tests/soak/peer-requirements.lock tests/soak/peer-requirements.in
 
 clean:
 	rm -rf var $(VENV) node_modules hub/web/static/dist edge/screen/static/dist .mypy_cache .ruff_cache .pytest_cache

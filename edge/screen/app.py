@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import traceback
 from typing import NamedTuple
@@ -34,6 +35,7 @@ _STATUS_CODE = {
     "no_note": 404,
     "not_saving": 503,
 }
+_DISK_REFUSES = frozenset({errno.EIO, errno.ENOSPC, errno.EROFS, errno.EDQUOT})
 _log = structlog.get_logger()
 
 
@@ -112,6 +114,11 @@ def _install_errors(app: Flask, parts: ScreenParts) -> None:
         is_full = getattr(wrong, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
         why = "the disk is full" if is_full else "the terminal cannot write to its disk"
         return _answer(503, "not_saved", f"Not saved: {why}. Use the radio, and tell the fleet tech.")
+
+    @app.errorhandler(OSError)
+    def disk(wrong: OSError) -> Response:
+        """A PIN is counted in a file before it is tried: a disk that refuses there is said as it is of a record."""
+        return not_saved(wrong) if wrong.errno in _DISK_REFUSES else unexpected(wrong)
 
     @app.errorhandler(Exception)
     def unexpected(wrong: Exception) -> Response:

@@ -228,6 +228,13 @@ def test_wrong_pins_are_counted_across_a_restart_and_lock(rig: ScreenRig) -> Non
     assert len(statuses(rig)) == 1
 
 
+def test_a_disk_that_does_not_take_the_count_of_a_pin_is_said(rig: ScreenRig) -> None:
+    pin = rig.pin("s-rowan")
+    (rig.home / "vault" / ".s-rowan.slot.new").symlink_to("/dev/full")
+    answer = rig.browser().fetch("/sign-on", staff="s-rowan", pin=pin)
+    assert answer.status_code == 503 and answer.get_json()["code"] == "not_saved"
+
+
 def test_only_people_of_todays_list_sign_on_and_one_at_a_time(rig: ScreenRig) -> None:
     browser = rig.browser()
     browser.post("/sign-on", staff="s-stranger", pin=rig.pin("s-stranger"))

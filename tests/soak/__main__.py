@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import secrets
+import signal
+import string
 import sys
 import tempfile
 import time
@@ -49,6 +51,7 @@ def cli(
             out.parent.mkdir(parents=True, exist_ok=True)
             out.write_text("\n".join(said) + "\n")
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that mounts, rules and processes are taken back
     scale: Scale = "quick" if quick else "full"
     is_clean = run(chosen, scale, secrets.randbelow(1_000_000) if seed is None else seed, say, scratch)
     sys.exit(0 if is_clean else 1)
@@ -73,7 +76,8 @@ def run(chosen: Sequence[Row], scale: Scale, seed: int, say: Callable[[str], Non
             traceback.print_exc()
             what = f"the row itself failed: {type(wrong).__name__}: {wrong}".splitlines()[0]
             outcome = Outcome(repetitions=0, lost=0, duplicated=0, recovery_s_max=None, findings=(what,))
-        outcomes.append(outcome)
+        if not row.is_peer:
+            outcomes.append(outcome)
         say(report.line(row, outcome))
     say("")
     say(f"{report.totals(outcomes, not_run)}, in {(time.monotonic() - began_s) / 60:.1f} min")
@@ -89,10 +93,11 @@ def every_row() -> tuple[Row, ...]:
 
 
 def choose(known: Sequence[Row], wanted: Sequence[str]) -> tuple[Row, ...]:
-    """The rows called `wanted`, all without a name; F01 also means F01a. BadParameter for one that does not exist."""
+    """The rows called `wanted`, all without a name; F01 also means F01a and its peer, F01p. BadParameter for one that
+    does not exist."""
     chosen: list[Row] = []
     for name in wanted:
-        fitting = [row for row in known if row.id.rstrip("abcdefgh") == name or row.id == name]
+        fitting = [row for row in known if name in (row.id, row.id.rstrip(string.ascii_lowercase))]
         if not fitting:
             raise click.BadParameter(f"there is no row {name}: --list says which there are.")
         chosen.extend(row for row in fitting if row not in chosen)

@@ -10,6 +10,9 @@ from typing import Literal
 from msgspec import Struct
 
 Scale = Literal["quick", "full"]
+LIFE_S_MAX = 1.5
+LONG_LIFE_S_MAX = 14.0  # positions are written every ten seconds, and ext4 writes out by itself every five
+LONG_SHARE = 0.03
 
 
 class Ground(Struct, frozen=True, kw_only=True):
@@ -36,6 +39,11 @@ class Ground(Struct, frozen=True, kw_only=True):
         made = self.scratch / name
         made.mkdir(parents=True)
         return made
+
+
+def life_s(chance: random.Random) -> float:
+    """How long something works until it is ended: mostly briefly, sometimes long. Ours and peers alike."""
+    return chance.uniform(0, LONG_LIFE_S_MAX if chance.random() < LONG_SHARE else LIFE_S_MAX)
 
 
 def is_root() -> bool:

@@ -32,11 +32,13 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 class Row(Struct, frozen=True):
-    """One line of the report: what is broken, and how."""
+    """One line of the report: what is broken, and how. `is_peer`: another program in the same loop, for comparison; its
+    line counts neither into the totals nor into whether all went well."""
 
     id: str
     fault: str
     run: Callable[[Ground], Outcome]
+    is_peer: bool = False
 
 
 def heading() -> str:
