@@ -105,6 +105,7 @@ def spaces(count: int) -> Iterator[tuple[Space, ...]]:
         yield tuple(made)
     finally:
         for space in made:
+            subprocess.run(["ip", "link", "delete", space.outer], check=False)  # a namespace takes its time to go
             subprocess.run(["ip", "netns", "delete", space.name], check=False)
             shutil.rmtree(HOSTS / space.name, ignore_errors=True)
 
