@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty, Queue
 from random import Random
 from threading import Event
@@ -34,6 +35,10 @@ SESSION_EXPIRY_S = 60
 WILL_DELAY_S = 20  # a link that comes back this soon was never reported gone
 FAREWELL_S_MAX = 0.5
 OPEN_MAX = 64  # more than the sending window; the library must not queue anything by itself
+ALIASES = {Up.LIVE: 1, Up.LOG: 2}  # what is said often is said by number where the broker takes numbers for topics
+# With less than four packets on their way, as here, a lost one is sent again after the same time and not after twice, four
+# and eight times that: a third lost otherwise means waits of many seconds. Of <linux/tcp.h>; Python has no name for it.
+TCP_THIN_LINEAR_TIMEOUTS = 16
 REFUSED = 0x80
 SHUTTING_DOWN = 0x8B
 
@@ -93,6 +98,7 @@ class Sent(Struct, frozen=True):
 class _Connected(Struct, frozen=True):
     reason: int
     name: str
+    aliases: int = 0  # how many topics the broker lets us number
     packet_bytes_max: int | None = None
 
 
@@ -125,6 +131,14 @@ class _Ending(Struct, frozen=True, kw_only=True):
     is_renewed: bool = False
 
 
+class _Upward(Struct, frozen=True):
+    """A connection, how many topics may be numbered on it, and which have been: a number dies with its connection."""
+
+    client: Client
+    aliases: int
+    known: set[Up]
+
+
 class Link:
     """One terminal's connection, kept by one thread in `run`.
 
@@ -145,6 +159,7 @@ class Link:
         heard: Callable[[Message], None],
         chance: Random,
         certificates_at_s: Callable[[], float | None] = lambda: None,
+        now_s: Callable[[], float] = monotonic,
         backoff: Backoff | None = None,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
@@ -158,12 +173,13 @@ class Link:
         self._heard = heard
         self._chance = chance
         self._certificates_at_s = certificates_at_s
+        self._now_s = now_s
         self._backoff = backoff or Backoff()
         self._spread_s = 0.0
         self._stopping = Event()
         self._hurrying = Event()
         self._signals: Queue[_Signal] = Queue()
-        self._client: Client | None = None
+        self._upward: _Upward | None = None
         self._heard_s = 0.0  # when the broker last said anything
         self._tls: ssl.SSLContext | None = None
 
@@ -187,7 +203,7 @@ class Link:
 
     def renew(self, why: str) -> None:
         """Make another connection now, in place of this one or of a pause. One that is being made goes on."""
-        if self._client is not None:
+        if self._upward is not None:
             self._signals.put(_Renew(why))
         self._hurrying.set()
 
@@ -202,12 +218,20 @@ class Link:
 
     def publish(self, channel: Up, payload: bytes, qos: int, retain: bool) -> Sent | None:
         """Hand over a message; None when there is no connection, and then nothing is queued anywhere."""
-        client = self._client
-        if client is None:
+        upward = self._upward
+        if upward is None:
             return None
-        info = client.publish(text(UpTopic(self._device, channel)), payload, qos=qos, retain=retain)
-        # A client that lost its connection under us queues what it is given, and is never used again.
-        return Sent(info.mid, info.is_published) if info.rc == MQTT_ERR_SUCCESS else None
+        alias = ALIASES.get(channel, 0)
+        is_numbered = 0 < alias <= upward.aliases
+        # Known only when a message that names it was handed over before this one: two threads that both name it are fine.
+        topic = "" if is_numbered and channel in upward.known else text(UpTopic(self._device, channel))
+        properties = _numbered(alias) if is_numbered else None
+        info = upward.client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
+        if info.rc != MQTT_ERR_SUCCESS:
+            return None  # a client that lost its connection under us queues what it is given, and is never used again
+        if is_numbered:
+            upward.known.add(channel)
+        return Sent(info.mid, info.is_published)
 
     def _pause(self, for_s: float) -> None:
         self._hurrying.clear()
@@ -238,12 +262,13 @@ class Link:
         try:
             return self._until_lost(client, session, signals)
         finally:
-            self._client = None
+            self._upward = None
             client.loop_stop()
 
     def _until_lost(self, client: Client, session: int, signals: Queue[_Signal]) -> _Ending:
         up_since: float | None = None
         answer_by_s = monotonic() + ANSWER_S_MAX
+        aliases = 0
         while True:
             self._beat()
             try:
@@ -255,13 +280,13 @@ class Link:
             match signal:
                 case _Connected(reason, name) if reason >= REFUSED:
                     return _Ending(why=f"the broker refuses this terminal: {name}", reason=reason)
-                case _Connected(packet_bytes_max=packet_bytes_max):
+                case _Connected(aliases=aliases, packet_bytes_max=packet_bytes_max):
                     self._noticed(Opened(session, packet_bytes_max))
                     client.subscribe([(every_down(self._device), 1), (HUB_PRESENCE, 1)])
                 case _Granted(worst) if worst >= REFUSED:
                     return _Ending(why="the broker refuses the subscription")
                 case _Granted():
-                    self._client = client
+                    self._upward = _Upward(client, aliases, set())
                     up_since = monotonic()
                     self._noticed(Subscribed())
                 case _Lost(why, is_everyone, reason):
@@ -275,7 +300,7 @@ class Link:
                     return _Ending(why="stopped")
 
     def _leave(self, client: Client, session: int, is_up: bool) -> None:
-        self._client = None
+        self._upward = None
         if is_up:
             topic = text(UpTopic(self._device, Up.PRESENCE))
             info = client.publish(topic, self._farewell(session), qos=1, retain=True)
@@ -305,7 +330,9 @@ class Link:
         )
 
         def on_connect(_: Client, __: None, ___: ConnectFlags, reason: ReasonCode, said: Properties | None) -> None:
-            signals.put(_Connected(reason.value, str(reason), getattr(said, "MaximumPacketSize", None)))
+            aliases: int = getattr(said, "TopicAliasMaximum", 0)  # said nothing: none
+            packet_bytes_max: int | None = getattr(said, "MaximumPacketSize", None)
+            signals.put(_Connected(reason.value, str(reason), aliases, packet_bytes_max))
 
         def on_subscribe(_: Client, __: None, ___: int, reasons: list[ReasonCode], ____: Properties | None) -> None:
             signals.put(_Granted(max(reason.value for reason in reasons)))
@@ -316,6 +343,9 @@ class Link:
             signals.put(_lost(flags.is_disconnect_packet_from_server, reason))
 
         def on_publish(_: Client, __: None, mid: int, reason: ReasonCode, ___: Properties | None) -> None:
+            # paho 2.2 notes when it has written half a message and not when it has written a whole one, so it would ask
+            # the broker every KEEPALIVE_S whether it is there, however much is said. What it hears it notes.
+            client._last_msg_out = self._now_s()
             self._noticed(Acknowledged(mid, reason.value))
 
         def on_message(_: Client, __: None, message: MQTTMessage) -> None:
@@ -325,6 +355,8 @@ class Link:
             # Without this a position waits 40 ms for the acknowledgement of whatever small thing went before it.
             if isinstance(opened, socket.socket):
                 opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                with suppress(OSError):  # an old kernel; then a bad radio is only slower
+                    opened.setsockopt(socket.IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, 1)
 
         def on_log(_: Client, __: None, ___: int, said: str) -> None:
             if said.startswith("Received"):
@@ -365,6 +397,12 @@ def _lost(is_said: bool, reason: ReasonCode) -> _Lost:
     if "keep alive" in str(reason).lower():
         return _Lost("the broker has fallen silent", False)
     return _Lost("the connection was cut", True)
+
+
+def _numbered(alias: int) -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.TopicAlias = alias
+    return properties
 
 
 def _expiry() -> Properties:

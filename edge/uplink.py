@@ -27,7 +27,7 @@ from edge.sync import NO_SUBSCRIBER, REFUSED, HubSaid, Sync, Want
 from edge.twin import TAKEN_OVER, Twin
 from serving.beats import ROUND_S_MAX
 from wire.fix import Fix
-from wire.live import Live, LogRange, Presence, sign_live, sign_presence
+from wire.live import Live, LogRange, Presence, as_told, sign_live, sign_presence
 from wire.topics import Up
 
 INBOX_MAX = 1024  # broker answers to 64 open messages, and a few words from the link and the hub
@@ -202,8 +202,9 @@ class LiveSlot:
 
     def _tell(self, fix: Fix | None, read_s: float, reason: str) -> None:
         now_s = self._clock.mono_s()
+        fix = None if fix is None else as_told(fix)
         live = Live(
-            v=1,
+            v=2,
             device=self._signer.device,
             boot=self._clock.boot,
             mono_ms=self._clock.next_ms(),
@@ -332,6 +333,9 @@ class Uplink:
                 event = self._inbox.get(timeout=min(ROUND_S_MAX, self._wait_s()))
             except Empty:
                 event = None
+            while event is not None and not isinstance(event, _Stop) and not self._inbox.empty():
+                self._take(event)  # what came together is answered together: one look into the store for all of it
+                event = self._inbox.get()
             if isinstance(event, _Stop):
                 return
             try:
