@@ -27,6 +27,7 @@ help:
 	@echo "make bench-map    milliseconds from a receiver's last byte to a console, 20 units at 1 Hz"
 	@echo "make bench-bridge  the bridge beside gpsd on the same bytes, and a finger on the duress button"
 	@echo "make bench-backup  what a running hub's commits notice of a backup"
+	@echo "make bench-terminal  commits, notes, bytes on flash and 64 MB, beside what the disk does without us (root: exact bytes)"
 	@echo "make fuzz         bytes by the million into the receiver's reader, guided by coverage (FUZZ_S=600 seconds)"
 	@echo "make asyncapi     docs/asyncapi.json anew from the message types"
 	@echo "make format       let the formatter have its way"
@@ -94,6 +95,9 @@ bench-bridge: setup test-packages
 
 bench-backup: setup
 	$(BIN)/python -m bench.hub_backup
+
+bench-terminal: setup
+	$(BIN)/python -m bench.terminal
 
 # Instrumented Python is slow: at nice 19 it takes nothing from whoever works here. What it finds lies in var/fuzz.
 FUZZ_S ?= 600

@@ -25,6 +25,7 @@ from edge import clock, clock_floor, desk, downlink, held, lifeboat, schema, set
 from edge.cab import Cab
 from edge.clock import Clock
 from edge.clock_watch import ClockWatch
+from edge.disk import DiskRoom, DiskWatch
 from edge.downlink import Desk, Downlink
 from edge.emergency import Emergency
 from edge.identity import Identity
@@ -118,14 +119,16 @@ class Ends(Struct, frozen=True):
     not_saving: Callable[[BaseException], None]
 
 
-def open_stores(home: Path, who: Identity, failed: Callable[[BaseException], None]) -> Stores:
+def open_stores(home: Path, who: Identity, disk: DiskRoom, failed: Callable[[BaseException], None]) -> Stores:
     """The files of `home`, locked and open. SettingsError when they cannot be used; `failed` when they fail later."""
     lock = store.lock_home(home)
     ledger = None
     try:
         lifeboat.read_from_disk(home / LEDGER_FILE, home / TRAIL_FILE)
-        ledger = Store(home / LEDGER_FILE, schema.LEDGER, died=failed)
-        trail = Store(home / TRAIL_FILE, schema.TRAIL, died=failed) if who.kind == "vehicle" else None
+        ledger = Store(home / LEDGER_FILE, schema.LEDGER, died=failed, spare=disk.give)
+        trail = None
+        if who.kind == "vehicle":
+            trail = Store(home / TRAIL_FILE, schema.TRAIL, died=failed, spare=disk.give)
     except BaseException:
         if ledger is not None:
             ledger.close()
@@ -137,12 +140,15 @@ def open_stores(home: Path, who: Identity, failed: Callable[[BaseException], Non
 class Terminal:
     """One terminal's threads. Made, started, switched and stopped by one thread."""
 
-    def __init__(self, home: Path, chosen: Settings, who: Identity, board: Board | None, ends: Ends) -> None:
+    def __init__(
+        self, home: Path, chosen: Settings, who: Identity, disk: DiskRoom, board: Board | None, ends: Ends
+    ) -> None:
         self.beats = Beats()
         self.stores: Stores | None = None
         self._home = home
         self._chosen = chosen
         self._who = who
+        self._disk = disk
         self._board = board
         self._ends = ends
         bounds = clock_floor.bounds(home, who.chain_path)
@@ -298,6 +304,7 @@ class Terminal:
             assigned=self._assigned,
             ordered=self._ordered,
             contradicted=lambda: self._twin.contradicted(self._now.mono_s()),
+            contested=lambda: self._twin.contested(self._now.mono_s()),
             beat=self.beats.of("downlink"),
         )
 
@@ -307,12 +314,16 @@ class Terminal:
         _add(self._hands, "downlink", down.run, down.stop)
         if stores is None:
             self.beats.forget("clock")
+            self.beats.forget("disk")
             return
         beat = self.beats.of("clock")
         watch = ClockWatch(self._now, self.ledger, self._signer, self._home, up.wake, beat)
         _add(self._hands, "clock", watch.run, watch.stop)
+        room = DiskWatch(self._disk, self.ledger, self._signer, self._now, up.wake, self.beats.of("disk"))
+        _add(self._hands, "disk", room.run, room.stop)
         if stores.trail is not None:
-            self._trail.keep(TrailKeeper(stores.trail, self._signer, self._now))
+            keeper = TrailKeeper(stores.trail, self._signer, self._now, growth=lambda: self._disk.look().growth)
+            self._trail.keep(keeper)
 
     def _assigned(self, said: Assignments) -> None:
         if self._cab is not None:
@@ -393,6 +404,7 @@ class Terminal:
                 zone=self._zone,
                 unsaved=(lambda: None) if cab is None else lambda: cab.alert(Alert.UNSAVED),
                 not_saving=lambda: self.ledger.why,
+                room=self._disk.state,
             )
         )
         host, port = self._chosen.screen.host, self._chosen.screen.port

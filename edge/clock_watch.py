@@ -6,6 +6,7 @@ the system clock jumps; so that the hub can show right times beside the wrong on
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -17,7 +18,7 @@ from sqlite_utils import Database
 from edge import clock_floor, outbox
 from edge.clock import Clock, Relation
 from edge.outbox import Signer
-from edge.store import Saves
+from edge.store import Saves, is_full
 from wire.facts import ClockCorrected
 from wire.records import Kind
 
@@ -81,7 +82,11 @@ class ClockWatch:
         """Look every few seconds until `stop`."""
         while True:
             self._beat()
-            self.look()
+            try:
+                self.look()
+            except sqlite3.Error as wrong:  # full: what is new about the clocks is still new at the next look
+                if not is_full(wrong):
+                    raise
             if self._stopping.wait(LOOK_S):
                 return
 

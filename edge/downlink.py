@@ -6,6 +6,7 @@ that a power cut could still take away.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping
 from queue import Empty, Queue
 
@@ -20,7 +21,7 @@ from edge.identity import Identity
 from edge.link import Message
 from edge.orders import Obeyed
 from edge.outbox import LEDGER, Signer
-from edge.store import Saves
+from edge.store import Saves, is_full
 from edge.sync import HubSaid
 from serving.beats import ROUND_S_MAX
 from wire import topics
@@ -74,7 +75,7 @@ def inbox() -> Queue[Message | None]:
 
 
 class Downlink:
-    """One thread that takes what came in order. `hub_said`, `spread`, `settings`, `assigned`, `wake`, `refused`, `ordered`, `contradicted` are told
+    """One thread that takes what came in order. `hub_said`, `spread`, `settings`, `assigned`, `wake`, `refused`, `ordered`, `contradicted`, `contested` are told
     what it means; `desk` is None in a vehicle."""
 
     def __init__(
@@ -95,6 +96,7 @@ class Downlink:
         ordered: Callable[[Obeyed], None] = lambda obeyed: None,
         contradicted: Callable[[], None] = lambda: None,
         beat: Callable[[], None] = lambda: None,
+        contested: Callable[[], None] = lambda: None,
     ) -> None:
         self._beat = beat
         self._ledger = logs[LEDGER]
@@ -114,6 +116,7 @@ class Downlink:
         self._assigned = assigned
         self._ordered = ordered
         self._contradicted = contradicted
+        self._contested = contested
         self._obeyed = Obeyed()  # by the newest list that was kept
         self._inbox = inbox
         self._audited: Version | None = None
@@ -138,6 +141,10 @@ class Downlink:
             except Malformed as wrong:
                 self._refused()
                 log.warning("refused", topic=message.topic, bytes=len(message.payload), why=str(wrong))
+            except sqlite3.Error as wrong:  # full: the hub says a receipt again, and a section with the next birth
+                if not is_full(wrong):
+                    raise
+                log.error("downlink_disk_full", topic=message.topic)
 
     def take(self, message: Message) -> None:
         """Take one message; Malformed when it is forged, broken or for somebody else, and then nothing has changed."""
@@ -169,6 +176,8 @@ class Downlink:
         if store is None:
             log.info("receipt_of_an_old_log", log_id=receipt.log_id.hex())
             return
+        if receipt.is_contested:
+            self._contested()
         if store.do(lambda db: outbox.is_anothers(db, receipt)):
             log.error("receipt_of_a_twin", log_id=receipt.log_id.hex(), through=receipt.through)
             self._contradicted()

@@ -20,8 +20,10 @@ import structlog
 from edge import assembly, identity, lifeboat, schema, settings
 from edge.assembly import LEDGER_FILE, POWER_FAILING, TRAIL_FILE, Ends, Stores, Terminal
 from edge.commands import HOME, Misuse, clock_floor_command, desk_commands, pin
+from edge.disk import DiskRoom
 from edge.identity import Identity
 from edge.lifeboat import Ledger, Start, how_to_start
+from edge.room import MB
 from edge.settings import SettingsError
 from edge.store import Store, StoreGone
 from firmware_bridge import pins
@@ -123,11 +125,12 @@ def _run(home: Path, ended: _Ended) -> None:
     if who.kind == "desk" and chosen.pins is not None:
         raise SettingsError(f"{home / settings.SETTINGS_FILE} names pins, and a desk has none: remove [pins].")
     board = None if chosen.pins is None else pins.open_board(chosen.pins, home)  # before there are threads
-    terminal = Terminal(home, chosen, who, board, Ends(ended.because, ended.not_saving))
-    stores, ledger = _open(home, who, ended)
+    disk = DiskRoom(home, chosen.disk.reserve_mb * MB)
+    terminal = Terminal(home, chosen, who, disk, board, Ends(ended.because, ended.not_saving))
+    stores, ledger = _open(home, who, disk, ended)
     try:
         terminal.start(ledger, stores)
-        _watch(terminal, _Lifeguard(home, who, ended), ended)
+        _watch(terminal, _Lifeguard(home, who, disk, ended), ended)
         _let_out(terminal, LAST_WORDS_S_MAX if ended.why == POWER_FAILING else UNSAVED_S_MAX)
         if ended.why:
             _end_late(ended.why)
@@ -136,11 +139,12 @@ def _run(home: Path, ended: _Ended) -> None:
         terminal.stop()
 
 
-def _open(home: Path, who: Identity, ended: _Ended) -> tuple[Stores | None, Ledger]:
+def _open(home: Path, who: Identity, disk: DiskRoom, ended: _Ended) -> tuple[Stores | None, Ledger]:
     """The files, and the ledger in them or, while they cannot be written, what it last said. SettingsError for neither."""
     try:
+        disk.open()  # the reserve is given for room that is wanted to begin with
         lifeboat.probe(home)  # on a file system that became read-only a database opens, and only that
-        stores = assembly.open_stores(home, who, ended.not_saving)
+        stores = assembly.open_stores(home, who, disk, ended.not_saving)
     except (SettingsError, sqlite3.Error) as wrong:
         if how_to_start(wrong) is not Start.NOT_SAVING:
             raise
@@ -153,9 +157,10 @@ def _open(home: Path, who: Identity, ended: _Ended) -> tuple[Stores | None, Ledg
 class _Lifeguard:
     """Looks whether the disk is good again; on a thread of its own, because a disk that is not may hang."""
 
-    def __init__(self, home: Path, who: Identity, ended: _Ended) -> None:
+    def __init__(self, home: Path, who: Identity, disk: DiskRoom, ended: _Ended) -> None:
         self._home = home
         self._who = who
+        self._disk = disk
         self._ended = ended
         self._opened: Queue[Stores] = Queue(1)
         self._looking: Thread | None = None
@@ -181,8 +186,9 @@ class _Lifeguard:
 
     def _open(self) -> None:
         try:
+            self._disk.open()
             lifeboat.probe(self._home)
-            self._opened.put(assembly.open_stores(self._home, self._who, self._ended.not_saving))
+            self._opened.put(assembly.open_stores(self._home, self._who, self._disk, self._ended.not_saving))
         except (SettingsError, sqlite3.Error) as wrong:
             log.info("still_not_saving", why=str(wrong))
             if how_to_start(wrong) is not Start.NOT_SAVING:

@@ -11,13 +11,11 @@ import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as StillWaiting
-from contextlib import suppress
 from pathlib import Path
-from queue import Full, Queue
-from threading import Thread, current_thread
+from queue import SimpleQueue
+from threading import Lock, Thread, current_thread
 from time import monotonic
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from sqlite_utils import Database
 
@@ -25,7 +23,6 @@ from edge.schema import Step
 from edge.settings import SettingsError
 
 LOCK_FILE = "lock"
-WAITING_MAX = 64  # more than there are threads that ask; a caller beyond waits, nobody outruns the disk
 STRANGER_MS_MAX = 1000  # a tech's sqlite3 shell may hold the file this long; then the terminal would rather start again
 ASK_AGAIN_S = 1.0  # how soon a caller notices that the thread behind the queue is gone
 
@@ -48,15 +45,23 @@ class Store:
     """The file at `path`, brought to the last of `steps`. SettingsError when it cannot be used.
 
     `died` is called, on the store's own thread, when the disk let it down: this store ends then, because after a failed
-    sync nobody knows what the kernel still holds, and asking again would only pretend.
+    sync nobody knows what the kernel still holds, and asking again would only pretend. `spare`: whether room was made on
+    a disk that is full; then what found none is done once more.
     """
 
     def __init__(
-        self, path: Path, steps: tuple[Step, ...], *, died: Callable[[Exception], None] = lambda wrong: None
+        self,
+        path: Path,
+        steps: tuple[Step, ...],
+        *,
+        died: Callable[[Exception], None] = lambda wrong: None,
+        spare: Callable[[], bool] = lambda: False,
     ) -> None:
         self._path = path
         self._died = died
-        self._jobs: Queue[Callable[[Database], None] | None] = Queue(WAITING_MAX)
+        self._spare = spare
+        # Bounded by the threads there are: each asks for one thing and waits for it.
+        self._jobs: SimpleQueue[Callable[[Database], None] | None] = SimpleQueue()
         self._began_s: float | None = None  # of the work that is being done
         self._is_abandoned = False
         opened: Future[None] = Future()
@@ -82,8 +87,7 @@ class Store:
     def abandon(self) -> None:
         """Nobody waits for it any longer; what is asked already is not done. Returns at once, whatever hangs."""
         self._is_abandoned = True
-        with suppress(Full):
-            self._jobs.put_nowait(None)
+        self._jobs.put(None)
 
     def do(self, work: Callable[[Database], T]) -> T:
         """What `work` returns, after everything it wrote is on the disk; its exception, after nothing was written.
@@ -92,23 +96,21 @@ class Store:
         """
         if current_thread() is self._thread:
             raise RuntimeError("a transaction cannot wait for another one")
-        answer: Future[T] = Future()
+        answer: _Answer[T] = _Answer()
 
         def job(db: Database) -> None:
             try:
-                value = _in_transaction(db, work)
+                value = self._saved(db, work)
             except BaseException as wrong:
-                answer.set_exception(wrong)
+                answer.fail(wrong)
                 raise
-            answer.set_result(value)
+            answer.give(value)
 
         self._ask(job)
-        while True:
-            try:
-                return answer.result(timeout=ASK_AGAIN_S)
-            except StillWaiting:
-                if not self.is_alive and not answer.done():
-                    raise StoreGone(f"{self._path.name} is closed; nothing was saved.") from None
+        while not answer.is_there(ASK_AGAIN_S):
+            if not self.is_alive and not answer.is_there(0):
+                raise StoreGone(f"{self._path.name} is closed; nothing was saved.")
+        return answer.value()
 
     def close(self) -> None:
         """Everything asked before this is done, then the file is closed."""
@@ -116,13 +118,17 @@ class Store:
         self._thread.join()
 
     def _ask(self, job: Callable[[Database], None] | None) -> None:
-        while True:
-            if not self.is_alive:
-                raise StoreGone(f"{self._path.name} is closed; nothing was saved.")
-            try:
-                return self._jobs.put(job, timeout=ASK_AGAIN_S)
-            except Full:
-                continue
+        if not self.is_alive:
+            raise StoreGone(f"{self._path.name} is closed; nothing was saved.")
+        self._jobs.put(job)
+
+    def _saved(self, db: Database, work: Callable[[Database], T]) -> T:
+        try:
+            return _in_transaction(db, work)
+        except sqlite3.Error as wrong:
+            if not is_full(wrong) or not self._spare():
+                raise
+        return _in_transaction(db, work)
 
     def _run(self, steps: tuple[Step, ...], opened: Future[None]) -> None:
         try:
@@ -144,6 +150,36 @@ class Store:
                     self._began_s = None
         finally:
             db.conn.close()
+
+
+class _Answer(Generic[T]):
+    """What one caller waits for. A bare lock, because waking up from a Future took as long as the disk."""
+
+    def __init__(self) -> None:
+        self._waiting = Lock()
+        self._waiting.acquire()
+        self._value: list[T] = []
+        self._wrong: BaseException | None = None
+
+    def give(self, value: T) -> None:
+        """The caller goes on with `value`."""
+        self._value.append(value)
+        self._waiting.release()
+
+    def fail(self, wrong: BaseException) -> None:
+        """The caller goes on with an exception."""
+        self._wrong = wrong
+        self._waiting.release()
+
+    def is_there(self, within_s: float) -> bool:
+        """Whether there is an answer by then."""
+        return self._waiting.acquire(timeout=within_s)
+
+    def value(self) -> T:
+        """What was given; raises what went wrong."""
+        if self._wrong is not None:
+            raise self._wrong
+        return self._value[0]
 
 
 def lock_home(home: Path) -> int:
@@ -189,11 +225,17 @@ def _number(conn: sqlite3.Connection, pragma: str) -> int:
     return row[0]
 
 
+def is_full(wrong: Exception) -> bool:
+    """Whether nothing was written because the disk is full; the store goes on, and so should whoever asked."""
+    code = getattr(wrong, "sqlite_errorcode", None)
+    return isinstance(wrong, sqlite3.Error) and code is not None and code & 0xFF == sqlite3.SQLITE_FULL
+
+
 def _in_transaction(db: Database, work: Callable[[Database], T]) -> T:
-    db.execute("begin immediate")
+    db.conn.execute("begin immediate")
     try:
         value = work(db)
-        db.execute("commit")
+        db.conn.execute("commit")
     except BaseException:
         db.rollback()
         raise

@@ -87,6 +87,7 @@ class Tracker:
 
     def run(self, readings: Iterable[Reading]) -> None:
         """Until the readings end."""
+        self._flush()  # what an earlier run had collected when it ended without warning
         for reading in readings:
             match reading:
                 case FixRead():

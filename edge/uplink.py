@@ -6,6 +6,7 @@ Two threads that never wait for each other. `Uplink` owns when records are sent 
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping
 from functools import partial
 from queue import Empty, Queue
@@ -16,12 +17,12 @@ import structlog
 from msgspec import Struct
 from sqlite_utils import Database
 
-from edge import again, outbox, poison, policy
+from edge import again, outbox, poison, policy, thinning
 from edge.clock import Clock
 from edge.link import Acknowledged, Closed, Notice, Opened, Sent, Subscribed
-from edge.outbox import LEDGER, Numbers, Signer
+from edge.outbox import LEDGER, TRAIL, Numbers, Signer
 from edge.policy import Cadence, Reported
-from edge.store import Store
+from edge.store import Store, is_full
 from edge.sync import NO_SUBSCRIBER, REFUSED, HubSaid, Sync, Want
 from edge.twin import TAKEN_OVER, Twin
 from serving.beats import ROUND_S_MAX
@@ -333,7 +334,12 @@ class Uplink:
                 event = None
             if isinstance(event, _Stop):
                 return
-            self.step(event)
+            try:
+                self.step(event)
+            except sqlite3.Error as wrong:  # full: what is owed stays owed, and is tried again with the next event
+                if not is_full(wrong):
+                    raise
+                log.error("uplink_disk_full")
 
     def step(self, event: Event | None) -> None:
         """One event, or None when only time has passed, and what is to be sent after it."""
@@ -418,7 +424,8 @@ class Uplink:
 
     def _send_records(self, want: Want) -> bool:
         """Whether to go on."""
-        owed = self._logs[want.log].do(lambda db: outbox.read(db, want.first, want.records_max, want.bytes_max))
+        read = thinning.hand_out if want.log == TRAIL else outbox.read
+        owed = self._logs[want.log].do(lambda db: read(db, want.first, want.records_max, want.bytes_max))
         if not owed or owed[0].seq != want.first:
             self._look()
             return self._sync.want(self._clock.mono_s()) != want
@@ -447,7 +454,6 @@ class Uplink:
             return
         if reason in poison.ITS_OWN_FAULT and self._steps_aside(*owed, reason):
             self._sync.changed(*owed)
-            self._look()
         else:
             self._sync.acknowledged(*owed, reason, self._clock.mono_s())
 
@@ -463,6 +469,7 @@ class Uplink:
         is_aside = self._logs[name].do(lambda db: poison.step_aside(db, self._signer, seq, reason))
         if is_aside:
             log.error("record_refused", log=name, seq=seq, reason=reason)
+            self._look()  # what it said is owed anew
         return is_aside
 
     def _send_again(self) -> None:

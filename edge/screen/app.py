@@ -19,7 +19,7 @@ from edge.screen.crew import crew_views
 from edge.screen.desk_pages import desk_views
 from edge.screen.picture import Cab, ScreenParts
 from edge.screen.words import EmergencyWords
-from edge.store import StoreGone
+from edge.store import StoreGone, is_full
 from wire.codec import Malformed
 from wire.incident import DISPOSITIONS
 from wire.status import LABEL
@@ -136,8 +136,7 @@ def _install_errors(app: Flask, parts: ScreenParts) -> None:
         _log.error("screen_not_saved", endpoint=request.endpoint, error=type(wrong).__name__)
         if request.method == "POST":
             parts.unsaved()
-        is_full = getattr(wrong, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
-        why = "the disk is full" if is_full else "the terminal cannot write to its disk"
+        why = "the disk is full" if is_full(wrong) else "the terminal cannot write to its disk"
         return _answer(503, "not_saved", f"Not saved: {why}. Use the radio, and tell the fleet tech.")
 
     @app.errorhandler(OSError)

@@ -301,6 +301,12 @@ def _state(p: Picture, clock: ClockState) -> dict[str, object]:
             "receiver": _receiver_health(p.gps_state),
             "clock": msgspec.structs.asdict(clock),
             "pins": _pins(p.pins_state) | {"words": None if p.pins is None else p.pins.head},
+            "disk": {
+                "level": str(p.room_state.level),
+                "free_bytes": p.room_state.free_bytes,
+                "total_bytes": p.room_state.total_bytes,
+                "words": None if p.room is None else f"{p.room.head}: {p.room.detail}",
+            },
         },
     }
 

@@ -18,6 +18,7 @@ from edge.emergency import Emergency
 from edge.identity import Identity
 from edge.notes import Entry, State
 from edge.outbox import Signer
+from edge.room import Room
 from edge.screen import words
 from edge.screen.words import Words
 from edge.screen.zone import Zone
@@ -38,7 +39,7 @@ RECENT_MAX = 8  # encounters that can still be written about after dispatch took
 class ScreenParts(Struct, frozen=True, kw_only=True):
     """What the screen is made of; every one belongs to `edge.main`. `zone`: the clinical zone, where somebody else may lock
     it too; `unsaved`: told that something a person entered could not be saved; `not_saving`: why nothing can be saved now, None
-    while everything is."""
+    while everything is; `room`: how full the disk is."""
 
     identity: Identity
     store: Saves
@@ -53,6 +54,7 @@ class ScreenParts(Struct, frozen=True, kw_only=True):
     zone: Zone | None = None
     unsaved: Callable[[], None] = lambda: None
     not_saving: Callable[[], str | None] = lambda: None
+    room: Callable[[], Room] = Room
 
 
 class Pressed(Struct, frozen=True, kw_only=True):
@@ -91,6 +93,8 @@ class Picture(Struct, frozen=True, kw_only=True):
     link: Words
     gps: Words | None
     pins: Words | None
+    room_state: Room
+    room: Words | None
     trouble: Words | None
     fresh: Words
     gate: Words | None
@@ -212,7 +216,7 @@ class Cab:
         on = shift.current(db)
         not_saving = words.not_saving(parts.not_saving())
         primary, others = _buttons(view) if not_saving is None else (None, ())
-        pins_state = parts.pins_state()
+        pins_state, room_state = parts.pins_state(), parts.room()
         return Picture(
             now_ms=now_ms,
             device=parts.identity.device,
@@ -230,6 +234,8 @@ class Cab:
             link=words.link(link_state, now_ms),
             gps=words.gps(gps_state),
             pins=words.pins(pins_state),
+            room_state=room_state,
+            room=words.room(room_state),
             trouble=words.trouble(link_state),
             fresh=words.freshness(link_state, view.held_ms if view is not None else None, now_ms),
             gate=words.gate(view.current) if view is not None and view.current is not None else None,

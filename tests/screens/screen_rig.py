@@ -17,6 +17,7 @@ from edge.emergency import Emergency
 from edge.identity import Identity
 from edge.lifeboat import Ledger
 from edge.outbox import Signer
+from edge.room import Room
 from edge.schema import LEDGER
 from edge.screen.app import ScreenParts, create_screen
 from edge.store import Store
@@ -70,6 +71,7 @@ class ScreenRig:
         self.signer = Signer(self.who.device, self.who.key)
         self.link = UP
         self.gps = GpsState(word="none") if kind == "desk" else GpsState(word="fix", age_s=0.4, satellites=9)
+        self.room = Room()
         self.mono_s = 1000.0
         self.woken = 0
         self.is_real = real
@@ -105,6 +107,7 @@ class ScreenRig:
                 wake=self.wake,
                 emergency=self.emergency,
                 not_saving=lambda: self.ledger.why,
+                room=lambda: self.room,
             )
         )
 

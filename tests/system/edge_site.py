@@ -220,7 +220,7 @@ class Terminal:
         self.who: Identity = fleet.terminal(home, DEVICE)
         self._point_to(broker_port)
         table = f'[receiver]\nport = "{receiver}"\n' if receiver else ""
-        (home / "terminal.toml").write_text(f"{table}[screen]\nport = {self.screen_port}\n")
+        (home / "terminal.toml").write_text(f"{table}[disk]\nreserve_mb = 1\n[screen]\nport = {self.screen_port}\n")
         self.environment = {**os.environ, **(environment or {})}
         self.child: subprocess.Popen[str] | None = None
 
