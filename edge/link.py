@@ -6,6 +6,7 @@ under the library's locks and therefore only put what they were told on a queue.
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -294,6 +295,7 @@ class Link:
                     is_everyone = is_everyone and up_since is not None
                     return _Ending(why=why, up_s=up_s, is_everyone=is_everyone, reason=reason)
                 case _Renew(why):
+                    _cut(client)
                     return _Ending(why=why, is_renewed=True)
                 case _Stop():
                     self._leave(client, session, is_up=up_since is not None)
@@ -381,6 +383,18 @@ class Link:
             if self._tls is None:
                 raise
         return self._tls
+
+
+def _cut(client: Client) -> None:
+    """End the socket under the library, whose thread would otherwise wait for the keep-alive to learn of it.
+
+    Through a second descriptor: that thread may be reading the TLS connection at this moment.
+    """
+    opened = client.socket()
+    if opened is None:
+        return
+    with suppress(OSError), socket.socket(fileno=os.dup(opened.fileno())) as same:
+        same.shutdown(socket.SHUT_RDWR)
 
 
 def pause_s(backoff: Backoff, failures: int, spread_s: float | None, chance: Random) -> float:
