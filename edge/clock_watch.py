@@ -18,7 +18,7 @@ from sqlite_utils import Database
 from edge import clock_floor, outbox
 from edge.clock import Clock, Relation
 from edge.outbox import Signer
-from edge.store import Store, is_full
+from edge.store import Saves, is_full
 from wire.facts import ClockCorrected
 from wire.records import Kind
 
@@ -55,7 +55,16 @@ def remembered(before: Relation, now: Relation) -> Relation:
 class ClockWatch:
     """One thread that looks at the clocks. `kept`: a record was stored."""
 
-    def __init__(self, clock: Clock, ledger: Store, signer: Signer, home: Path, kept: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        ledger: Saves,
+        signer: Signer,
+        home: Path,
+        kept: Callable[[], None],
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._beat = beat
         self._clock = clock
         self._ledger = ledger
         self._signer = signer
@@ -72,6 +81,7 @@ class ClockWatch:
     def run(self) -> None:
         """Look every few seconds until `stop`."""
         while True:
+            self._beat()
             try:
                 self.look()
             except sqlite3.Error as wrong:  # full: what is new about the clocks is still new at the next look

@@ -18,7 +18,7 @@ from edge import outbox, room
 from edge.clock import Clock
 from edge.outbox import Signer
 from edge.room import RESERVE_BYTES, Disk, Growth, Level, Room
-from edge.store import Store, is_full
+from edge.store import Saves, is_full
 from wire.facts import AuditFact
 from wire.records import Kind
 
@@ -92,7 +92,10 @@ class DiskRoom:
             self._look()
 
     def _look(self) -> Room:
-        self._room = room.decide(self._disk(), self._room.level)
+        try:
+            self._room = room.decide(self._disk(), self._room.level)
+        except OSError as wrong:  # what the disk does not say today it said before; who writes finds out more
+            log.warning("disk_not_asked", why=wrong.strerror)
         return self._room
 
     def _disk(self) -> Disk:
@@ -114,7 +117,7 @@ class DiskWatch:
     """One thread that looks at the disk, makes the reserve again when there is room, and lets copies of the ledger go when
     there is little. `kept`: a record was stored."""
 
-    def __init__(self, disk: DiskRoom, ledger: Store, signer: Signer, clock: Clock, kept: Callable[[], None]) -> None:
+    def __init__(self, disk: DiskRoom, ledger: Saves, signer: Signer, clock: Clock, kept: Callable[[], None]) -> None:
         self._disk = disk
         self._ledger = ledger
         self._signer = signer

@@ -23,6 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge import tls
 from edge.tls import TlsFiles
+from serving.beats import ROUND_S_MAX
 from wire.enrollment import BrokerAddress
 from wire.topics import HUB_PRESENCE, Up, UpTopic, every_down, text
 
@@ -109,7 +110,11 @@ class _Stop(Struct, frozen=True):
     pass
 
 
-_Signal = _Connected | _Granted | _Lost | _Stop
+class _Renew(Struct, frozen=True):
+    why: str
+
+
+_Signal = _Connected | _Granted | _Lost | _Stop | _Renew
 
 
 class _Ending(Struct, frozen=True, kw_only=True):
@@ -117,12 +122,13 @@ class _Ending(Struct, frozen=True, kw_only=True):
     up_s: float = 0.0
     is_everyone: bool = False
     reason: int = 0
+    is_renewed: bool = False
 
 
 class Link:
     """One terminal's connection, kept by one thread in `run`.
 
-    `next_session` counts connections across restarts; `farewell` is the signed word that a session is over, spoken by
+    `next_session` is larger with each connection of one boot; `farewell` is the signed word that a session is over, spoken by
     the broker as the will or by us at an orderly end. `noticed` and `heard` are called from several threads and must
     only queue. `certificates_at_s`: when the broker's certificate has to be good, None: now.
     """
@@ -140,7 +146,9 @@ class Link:
         chance: Random,
         certificates_at_s: Callable[[], float | None] = lambda: None,
         backoff: Backoff | None = None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
+        self._beat = beat
         self._device = device
         self._address = address
         self._files = files
@@ -153,8 +161,11 @@ class Link:
         self._backoff = backoff or Backoff()
         self._spread_s = 0.0
         self._stopping = Event()
+        self._hurrying = Event()
         self._signals: Queue[_Signal] = Queue()
         self._client: Client | None = None
+        self._heard_s = 0.0  # when the broker last said anything
+        self._tls: ssl.SSLContext | None = None
 
     def run(self) -> None:
         """Connect, again and again, until `stop`."""
@@ -163,14 +174,27 @@ class Link:
             ending = self._connection()
             self._noticed(Closed(ending.why, ending.reason))
             failures = 0 if ending.up_s >= self._backoff.healthy_s else failures + 1
-            self._stopping.wait(
-                pause_s(self._backoff, failures, self._spread_s if ending.is_everyone else None, self._chance)
-            )
+            if not ending.is_renewed:
+                self._pause(
+                    pause_s(self._backoff, failures, self._spread_s if ending.is_everyone else None, self._chance)
+                )
 
     def stop(self) -> None:
         """Say goodbye and end; `run` returns."""
         self._stopping.set()
+        self._hurrying.set()
         self._signals.put(_Stop())
+
+    def renew(self, why: str) -> None:
+        """Make another connection now, in place of this one or of a pause. One that is being made goes on."""
+        if self._client is not None:
+            self._signals.put(_Renew(why))
+        self._hurrying.set()
+
+    def hurry(self, silent_s: float | None) -> None:
+        """An emergency waits. Nobody pauses now; and a broker that has not said a word for `silent_s` has gone."""
+        if silent_s is None or monotonic() - self._heard_s >= silent_s:
+            self.renew("the broker has fallen silent in an emergency")
 
     def spread(self, spread_s: float) -> None:
         """Over how long the fleet shall come back when the broker has closed on everyone."""
@@ -184,6 +208,14 @@ class Link:
         info = client.publish(text(UpTopic(self._device, channel)), payload, qos=qos, retain=retain)
         # A client that lost its connection under us queues what it is given, and is never used again.
         return Sent(info.mid, info.is_published) if info.rc == MQTT_ERR_SUCCESS else None
+
+    def _pause(self, for_s: float) -> None:
+        self._hurrying.clear()
+        until_s = monotonic() + for_s
+        while not self._stopping.is_set() and (left_s := until_s - monotonic()) > 0:
+            self._beat()
+            if self._hurrying.wait(min(ROUND_S_MAX, left_s)):
+                return
 
     def _connection(self) -> _Ending:
         signals: Queue[_Signal] = Queue()  # this connection's own; unbounded, but it says a handful of things
@@ -211,11 +243,15 @@ class Link:
 
     def _until_lost(self, client: Client, session: int, signals: Queue[_Signal]) -> _Ending:
         up_since: float | None = None
+        answer_by_s = monotonic() + ANSWER_S_MAX
         while True:
+            self._beat()
             try:
-                signal = signals.get(timeout=ANSWER_S_MAX if up_since is None else None)
+                signal = signals.get(timeout=ROUND_S_MAX)
             except Empty:
-                return _Ending(why="the broker does not answer")
+                if up_since is None and monotonic() >= answer_by_s:
+                    return _Ending(why="the broker does not answer")
+                continue
             match signal:
                 case _Connected(reason, name) if reason >= REFUSED:
                     return _Ending(why=f"the broker refuses this terminal: {name}", reason=reason)
@@ -232,6 +268,8 @@ class Link:
                     up_s = 0.0 if up_since is None else monotonic() - up_since
                     is_everyone = is_everyone and up_since is not None
                     return _Ending(why=why, up_s=up_s, is_everyone=is_everyone, reason=reason)
+                case _Renew(why):
+                    return _Ending(why=why, is_renewed=True)
                 case _Stop():
                     self._leave(client, session, is_up=up_since is not None)
                     return _Ending(why="stopped")
@@ -255,7 +293,7 @@ class Link:
         client.connect_timeout = CONNECT_S_MAX
         client.max_inflight_messages_set(OPEN_MAX)
         client.max_queued_messages_set(OPEN_MAX)
-        client.tls_set_context(tls.context(self._files, self._certificates_at_s()))
+        client.tls_set_context(self._context())
         will_properties = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
         will_properties.WillDelayInterval = WILL_DELAY_S
         client.will_set(
@@ -288,6 +326,11 @@ class Link:
             if isinstance(opened, socket.socket):
                 opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
+        def on_log(_: Client, __: None, ___: int, said: str) -> None:
+            if said.startswith("Received"):
+                self._heard_s = monotonic()
+
+        client.on_log = on_log
         client.on_socket_open = on_socket_open
         client.on_connect = on_connect
         client.on_subscribe = on_subscribe
@@ -295,6 +338,17 @@ class Link:
         client.on_publish = on_publish
         client.on_message = on_message
         return client
+
+    def _context(self) -> ssl.SSLContext:
+        """From the files, or as they were when they could last be read: a disk that fails must not end the link too."""
+        try:
+            self._tls = tls.context(self._files, self._certificates_at_s())
+        except ssl.SSLError:
+            raise
+        except OSError:
+            if self._tls is None:
+                raise
+        return self._tls
 
 
 def pause_s(backoff: Backoff, failures: int, spread_s: float | None, chance: Random) -> float:

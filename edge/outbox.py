@@ -118,8 +118,11 @@ def numbers(db: Database) -> Numbers:
 
 
 def log_range(db: Database, name: str) -> LogRange:
-    """Where the log of this file stands, for a birth, with the bytes by which its numbers are known."""
+    """Where the log of this file stands, for a birth, with the bytes by which its numbers are known; not of a trail, whose
+    records are thinned while nobody has heard them."""
     now = numbers(db)
+    if name == TRAIL:
+        return now.range(name)
     rows: list[tuple[int, str, bytes]] = db.execute(
         "select seq, kind, data from record where seq in (?, ?)", [now.lowest_owed - 1, now.lowest_owed]
     ).fetchall()

@@ -14,7 +14,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread, current_thread
-from typing import Generic, TypeVar
+from time import monotonic
+from typing import Generic, Protocol, TypeVar
 
 from sqlite_utils import Database
 
@@ -31,14 +32,20 @@ _PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "wal_autocheckpoint": 100, 
 
 
 class StoreGone(Exception):
-    """The store's thread has ended; what was asked was not saved."""
+    """Nothing can be saved there any more; what was asked was not saved."""
+
+
+class Saves(Protocol):
+    """A store, or who stands in for one: what `do` has returned is saved, and whoever cannot save raises StoreGone."""
+
+    def do(self, work: Callable[[Database], T]) -> T: ...
 
 
 class Store:
     """The file at `path`, brought to the last of `steps`. SettingsError when it cannot be used.
 
-    `died` is called, on the store's own thread, when the disk let it down: the process must end then, because after a
-    failed sync nobody knows what the kernel still holds, and asking again would only pretend. `spare`: whether room was
+    `died` is called, on the store's own thread, when the disk let it down: this store ends then, because after a failed
+    sync nobody knows what the kernel still holds, and asking again would only pretend. `spare`: whether room was
     made on a disk that is full; then what found none is done once more.
     """
 
@@ -47,7 +54,7 @@ class Store:
         path: Path,
         steps: tuple[Step, ...],
         *,
-        died: Callable[[str], None] = lambda why: None,
+        died: Callable[[Exception], None] = lambda wrong: None,
         spare: Callable[[], bool] = lambda: False,
     ) -> None:
         self._path = path
@@ -55,6 +62,8 @@ class Store:
         self._spare = spare
         # Bounded by the threads there are: each asks for one thing and waits for it.
         self._jobs: SimpleQueue[Callable[[Database], None] | None] = SimpleQueue()
+        self._began_s: float | None = None  # of the work that is being done
+        self._is_abandoned = False
         opened: Future[None] = Future()
         self._thread = Thread(target=self._run, args=(steps, opened), name=f"store-{path.stem}", daemon=True)
         self._thread.start()
@@ -63,7 +72,22 @@ class Store:
     @property
     def is_alive(self) -> bool:
         """Whether anything can still be saved."""
-        return self._thread.is_alive()
+        return self._thread.is_alive() and not self._is_abandoned
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing here touches the file any more."""
+        return not self._thread.is_alive()
+
+    def busy_s(self) -> float:
+        """For how long the work of this moment has lasted: a disk that hangs says nothing."""
+        began_s = self._began_s
+        return 0.0 if began_s is None else monotonic() - began_s
+
+    def abandon(self) -> None:
+        """Nobody waits for it any longer; what is asked already is not done. Returns at once, whatever hangs."""
+        self._is_abandoned = True
+        self._jobs.put(None)
 
     def do(self, work: Callable[[Database], T]) -> T:
         """What `work` returns, after everything it wrote is on the disk; its exception, after nothing was written.
@@ -114,13 +138,16 @@ class Store:
             return
         opened.set_result(None)
         try:
-            while (job := self._jobs.get()) is not None:
+            while (job := self._jobs.get()) is not None and not self._is_abandoned:
+                self._began_s = monotonic()
                 try:
                     job(db)
                 except Exception as wrong:  # the caller has it; here it only matters whether the disk is still good
                     if _is_disk_trouble(wrong):
-                        self._died(f"{self._path.name}: {wrong}")
+                        self._died(wrong)
                         return
+                finally:
+                    self._began_s = None
         finally:
             db.conn.close()
 
@@ -160,7 +187,7 @@ def lock_home(home: Path) -> int:
     try:
         descriptor = os.open(home / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as wrong:
-        raise SettingsError(f"{home} cannot be used: {wrong.strerror}.") from None
+        raise SettingsError(f"{home} cannot be used: {wrong.strerror}.") from wrong
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -228,7 +255,7 @@ def _open(path: Path, steps: tuple[Step, ...]) -> Database:
         db.conn.close()
         raise SettingsError(
             f"{path} does not open as a database ({wrong}): move it aside, keep it, and start again."
-        ) from None
+        ) from wrong
     return db
 
 

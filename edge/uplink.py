@@ -25,6 +25,7 @@ from edge.policy import Cadence, Reported
 from edge.store import Store, is_full
 from edge.sync import NO_SUBSCRIBER, REFUSED, HubSaid, Sync, Want
 from edge.twin import TAKEN_OVER, Twin
+from serving.beats import ROUND_S_MAX
 from wire.fix import Fix
 from wire.live import Live, LogRange, Presence, sign_live, sign_presence
 from wire.topics import Up
@@ -98,7 +99,8 @@ def farewell(signer: Signer, clock: Clock, software: str, session: int) -> bytes
 class LiveSlot:
     """The newest position of this terminal, and what the hub was last told of it."""
 
-    def __init__(self, signer: Signer, clock: Clock, publish: Publish) -> None:
+    def __init__(self, signer: Signer, clock: Clock, publish: Publish, beat: Callable[[], None] = lambda: None) -> None:
+        self._beat = beat
         self._signer = signer
         self._clock = clock
         self._publish = publish
@@ -166,9 +168,12 @@ class LiveSlot:
         while True:
             with self._changed:
                 while (due := self._due()) is None and not self._is_stopping:
-                    self._changed.wait(self._wait_s())
+                    self._beat()
+                    wait_s = self._wait_s()
+                    self._changed.wait(ROUND_S_MAX if wait_s is None else min(ROUND_S_MAX, wait_s))
                 if self._is_stopping:
                     return
+            self._beat()
             assert due is not None
             self._tell(*due)
 
@@ -237,10 +242,12 @@ class Uplink:
         software: str,
         chance: Random,
         twin: Twin | None = None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
+        self._beat = beat
         self._twin = twin or Twin()
         self._packet_bytes_max: int | None = None
-        self._again = logs[LEDGER].do(again.cursors)
+        self._again = logs[LEDGER].do(again.cursors) if LEDGER in logs else {}  # none while nothing is saved
         self._again_upto = LEDGER, 1
         self._said_again: dict[int, int] = {}  # by mid, a number of the batch that is on its way once more
         self._logs = logs
@@ -320,8 +327,9 @@ class Uplink:
         """Send what is owed until `stop`."""
         self._look()
         while True:
+            self._beat()
             try:
-                event = self._inbox.get(timeout=self._wait_s())
+                event = self._inbox.get(timeout=min(ROUND_S_MAX, self._wait_s()))
             except Empty:
                 event = None
             if isinstance(event, _Stop):
@@ -371,7 +379,7 @@ class Uplink:
                     self._is_look_queued = False
                 self._look()
             case _Again():
-                self._again = self._logs[LEDGER].do(again.cursors)
+                self._again = self._logs[LEDGER].do(again.cursors) if LEDGER in self._logs else {}
             case _:
                 pass
 
@@ -446,7 +454,6 @@ class Uplink:
             return
         if reason in poison.ITS_OWN_FAULT and self._steps_aside(*owed, reason):
             self._sync.changed(*owed)
-            self._look()
         else:
             self._sync.acknowledged(*owed, reason, self._clock.mono_s())
 
@@ -462,6 +469,7 @@ class Uplink:
         is_aside = self._logs[name].do(lambda db: poison.step_aside(db, self._signer, seq, reason))
         if is_aside:
             log.error("record_refused", log=name, seq=seq, reason=reason)
+            self._look()  # what it said is owed anew
         return is_aside
 
     def _send_again(self) -> None:

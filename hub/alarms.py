@@ -12,7 +12,7 @@ from operator import attrgetter
 from msgspec import Struct
 from sqlalchemy import Connection, Row, func, select
 
-from hub import audit, clones, desired, schema, store
+from hub import audit, clones, schema, store
 from hub.arrivals import Why
 from hub.batch import QUARANTINE_ROWS_MAX
 
@@ -146,9 +146,9 @@ def _twins(connection: Connection, seen_ms: int) -> Iterator[Alarm]:
 def _trimmed(connection: Connection, seen_ms: int) -> Iterator[Alarm]:
     """What a terminal is not told because it would not pass in one message. It stands until it fits again."""
     table, device, unit = schema.hub_fact, schema.device, schema.unit
-    rows = connection.execute(select(table).where(table.c.name.startswith(desired.TRIMMED), table.c.value > 0)).all()
+    rows = connection.execute(select(table).where(table.c.name.startswith(audit.TRIMMED), table.c.value > 0)).all()
     for row in rows:
-        name, _, section = row.name.removeprefix(desired.TRIMMED).partition(":")
+        name, _, section = row.name.removeprefix(audit.TRIMMED).partition(":")
         call_sign = connection.execute(
             select(unit.c.call_sign).join(device, device.c.unit == unit.c.unit).where(device.c.device == name)
         ).scalar()

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, insert, select, update
 
-from hub import emergencies, orders, projections, roster, schema, shelf, store
+from hub import audit, emergencies, orders, projections, roster, schema, shelf, store
 from wire.codec import encode
 from wire.incident import TYPES
 from wire.state import (
@@ -31,7 +31,6 @@ from wire.status import Status
 from wire.topics import Section
 
 SECTION_BYTES_MAX = 480 * 1024  # what is around it in a packet of 512 kB has less than 1 kB
-TRIMMED = "trimmed:"  # in hub_fact, before device:section: how many of its last entries did not fit
 _LISTS = {  # of which a section may lose the last entries
     Section.EMERGENCY: "emergencies",
     Section.ASSIGNMENTS: "assignments",
@@ -93,7 +92,7 @@ def compute(connection: Connection, device: str, vouched: Vouched) -> list[tuple
 
 def _kept(connection: Connection, device: str, section: Section, content: Content) -> bytes:
     data, left_out = fitting(section, content)
-    name = f"{TRIMMED}{device}:{section}"
+    name = f"{audit.TRIMMED}{device}:{section}"
     if left_out != (store.fact(connection, name) or 0):
         store.keep_fact(connection, name, left_out)
     return data

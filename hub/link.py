@@ -83,7 +83,9 @@ class Link:
         presence: Callable[[bool], bytes],
         says_up: Callable[[bool], None],
         chance: Random,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
+        self._beat = beat
         self._settings = settings
         self._presence = presence
         self._says_up = says_up
@@ -98,6 +100,7 @@ class Link:
         """Connect, and connect again, until `stop`."""
         tries = 0
         while not self._stopping.is_set():
+            self._beat()
             began_s = monotonic()
             self._dropped.clear()
             why = self._connected_once()
@@ -177,6 +180,7 @@ class Link:
     def _conversation(self, client: Client, steps: Queue[tuple[_Step, str]]) -> str:
         spoken_s = 0.0
         while not self._dropped.is_set():
+            self._beat()
             try:
                 step, why = steps.get(timeout=0.1)
             except Empty:

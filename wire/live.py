@@ -68,7 +68,7 @@ class LogRange(Struct, frozen=True, kw_only=True, array_like=True):
 class Presence(Struct, frozen=True, kw_only=True):
     """`is_here` true: a birth; false: the will that the broker speaks for a terminal that is gone.
 
-    A will counts only against the birth of the same `boot` and `session` (counted up per connection of that boot), so
+    A will counts only against the birth of the same `boot` and `session` (larger with each connection of that boot), so
     that a late will of an old connection does not bury the new one. `logs` is empty in a will.
     """
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from edge.emergency import Phase, View
+from edge.emergency_state import Phase, View
 from edge.room import Level, Room
 from edge.tracker import GpsState
 from edge.uplink import LinkState
@@ -195,6 +195,18 @@ def room(state: Room) -> Words | None:
         case Level.FULL:
             head, detail, mood = "Disk full", "nothing more is saved: use the radio, tell the fleet tech", "bad"
     return Words(shape="disk", head=head, detail=detail, mood=mood)
+
+
+def not_saving(why: str | None) -> Words | None:
+    """What a crew must know while the terminal keeps nothing, and what they do instead; None while it saves."""
+    if why is None:
+        return None
+    return Words(
+        shape="not-saving",
+        head=f"Not saving: {why}",
+        detail="Say statuses and notes over the radio. Emergency works. Tell the fleet tech.",
+        mood="bad",
+    )
 
 
 def gate(assignment: Assignment) -> Words:

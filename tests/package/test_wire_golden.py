@@ -266,7 +266,7 @@ MESSAGES: tuple[Struct, ...] = (
 )
 
 LATER: tuple[Struct, ...] = (
-    Receipt(v=1, device="t-golden", log_id=LOG, through=7, epoch=1, tip=b"eight by"),
+    Receipt(v=1, device="t-golden", log_id=LOG, through=7, epoch=1, tip=b"eight by", is_contested=True),
     Live(
         v=1, device="t-golden", boot=BOOT, mono_ms=61_500, age_ms=12, fix=FIX, reason="drift", owed=12, owed_ms=240_000
     ),

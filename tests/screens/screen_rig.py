@@ -11,10 +11,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from edge import outbox, vault
+from edge import lifeboat, outbox, vault
 from edge.clock import Clock
 from edge.emergency import Emergency
 from edge.identity import Identity
+from edge.lifeboat import Ledger
 from edge.outbox import Signer
 from edge.room import Room
 from edge.schema import LEDGER
@@ -79,9 +80,10 @@ class ScreenRig:
 
     def start(self) -> None:
         self.store = Store(self.home / "ledger.db", LEDGER)
+        self.ledger = Ledger(self.store, self.store.do(lifeboat.seen))
         clock = Clock(b"b" * 16, mono_s=time.monotonic if self.is_real else lambda: self.mono_s)
         self.emergency = Emergency(
-            self.store,
+            self.ledger,
             self.who,
             self.signer,
             clock,
@@ -96,7 +98,7 @@ class ScreenRig:
         self.app: Flask = create_screen(
             ScreenParts(
                 identity=self.who,
-                store=self.store,
+                store=self.ledger,
                 signer=self.signer,
                 clock=clock,
                 home=self.home,
@@ -105,6 +107,7 @@ class ScreenRig:
                 wake=self.wake,
                 emergency=self.emergency,
                 room=lambda: self.room,
+                not_saving=lambda: self.ledger.why,
             )
         )
 
@@ -157,7 +160,7 @@ class ScreenRig:
         )
 
     def say(self, section: str, content: object) -> None:
-        self.fleet.say(self.store, self.who, section, content, int(time.time() * 1000))  # type: ignore[arg-type]
+        self.fleet.say(self.ledger, self.who, section, content, int(time.time() * 1000))  # type: ignore[arg-type]
 
     def records(self, kind: str) -> list[Record]:
         rows = self.store.do(
