@@ -94,9 +94,7 @@ class DiskRoom:
     def _look(self) -> Room:
         try:
             self._room = room.decide(self._disk(), self._room.level)
-        except (
-            OSError
-        ) as wrong:  # a disk that fails is told of by who writes to it; what was known last is the best guess
+        except OSError as wrong:  # a disk that fails is told of by who writes to it; till then the last look counts
             log.warning("disk_does_not_answer", why=wrong.strerror)
         return self._room
 
