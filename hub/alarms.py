@@ -146,9 +146,9 @@ def _twins(connection: Connection, seen_ms: int) -> Iterator[Alarm]:
 def _trimmed(connection: Connection, seen_ms: int) -> Iterator[Alarm]:
     """What a terminal is not told because it would not pass in one message. It stands until it fits again."""
     table, device, unit = schema.hub_fact, schema.device, schema.unit
-    rows = connection.execute(select(table).where(table.c.name.startswith(store.TRIMMED), table.c.value > 0)).all()
+    rows = connection.execute(select(table).where(table.c.name.startswith(audit.TRIMMED), table.c.value > 0)).all()
     for row in rows:
-        name, _, section = row.name.removeprefix(store.TRIMMED).partition(":")
+        name, _, section = row.name.removeprefix(audit.TRIMMED).partition(":")
         call_sign = connection.execute(
             select(unit.c.call_sign).join(device, device.c.unit == unit.c.unit).where(device.c.device == name)
         ).scalar()

@@ -14,6 +14,7 @@ FAILED = "failed"
 WENT_BACK = "alarm_went_back"
 NO_BACKUP = "alarm_no_backup"  # 0 after one that was made
 RESTORED = "alarm_restored"
+TRIMMED = "trimmed:"  # before device:section: how many of its last entries do not fit in a packet
 
 
 def append(

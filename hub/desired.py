@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, insert, select, update
 
-from hub import emergencies, orders, projections, roster, schema, shelf, store
+from hub import audit, emergencies, orders, projections, roster, schema, shelf, store
 from wire.codec import encode
 from wire.incident import TYPES
 from wire.state import (
@@ -92,7 +92,7 @@ def compute(connection: Connection, device: str, vouched: Vouched) -> list[tuple
 
 def _kept(connection: Connection, device: str, section: Section, content: Content) -> bytes:
     data, left_out = fitting(section, content)
-    name = f"{store.TRIMMED}{device}:{section}"
+    name = f"{audit.TRIMMED}{device}:{section}"
     if left_out != (store.fact(connection, name) or 0):
         store.keep_fact(connection, name, left_out)
     return data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
@@ -77,8 +77,8 @@ class Logs:
                 [{"of_device": log[0], "of_log": log[1], "to": self._asked[log]} for log in sorted(self._moved)],
             )
 
-    def receipts(self, epoch: int) -> tuple[Receipt, ...]:
-        """One for each log that was asked about."""
+    def receipts(self, epoch: int, contested: Collection[str] = ()) -> tuple[Receipt, ...]:
+        """One for each log that was asked about. `contested`: devices that two boards speak as."""
         return tuple(
             Receipt(
                 v=records.VERSION,
@@ -87,6 +87,7 @@ class Logs:
                 through=through,
                 epoch=epoch,
                 tip=self._tip(device, log_id, through),
+                is_contested=device in contested,
             )
             for (device, log_id), through in self._asked.items()
         )

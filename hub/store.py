@@ -27,7 +27,6 @@ DATABASE_FILE = "hub.db"
 LOCK_FILE = "lock"
 WAIT_S = 20.0  # for the one connection; a transaction takes milliseconds, so this is only ever reached by a fault
 EPOCH = "epoch"
-TRIMMED = "trimmed:"  # before device:section: how many of its last entries did not fit a packet
 FAILS = (DBAPIError, TimeoutError)  # locked, full or gone; or so many wait for a locked one that our turn never came
 
 _PRAGMAS: dict[str, str | int] = {
