@@ -42,10 +42,10 @@ SAMPLE_S = 5.0
 @click.option("--after", default=120, show_default=True, help="Seconds to watch afterwards.")
 def cli(terminals: int, records: int, after: int) -> None:
     """Print seconds until all are back and have nothing owed, CPU and memory of hub and broker."""
-    with tempfile.TemporaryDirectory() as folder:
-        say(f"making {terminals} terminals")
-        agency = made.make(Path(folder), terminals)
-        for is_spread in (True, False):
+    for is_spread in (True, False):
+        with tempfile.TemporaryDirectory() as folder:
+            say(f"making {terminals} terminals")
+            agency = made.make(Path(folder), terminals)
             with hub(agency) as pid:
                 asyncio.run(_storm(agency, pid, is_spread, records, after))
 
