@@ -27,6 +27,11 @@ help:
 	@echo "make bench-map    milliseconds from a receiver's last byte to a console, 20 units at 1 Hz"
 	@echo "make bench-bridge  the bridge beside gpsd on the same bytes, and a finger on the duress button"
 	@echo "make bench-backup  what a running hub's commits notice of a backup"
+	@echo "make bench-terminal  commits, notes, bytes on flash and 64 MB, beside what the disk does without us (root: exact bytes)"
+	@echo "make bench-ingest  positions made durable at the hub, beside a C program and a commit for each"
+	@echo "make bench-storm  a thousand terminals after the broker was killed"
+	@echo "make bench-air    bytes an hour on the cellular link beside OwnTracks and a tracker's rule (root)"
+	@echo "make bench-drain  how fast a backlog drains beside bare paho, and what the map notices of it (root)"
 	@echo "make fuzz         bytes by the million into the receiver's reader, guided by coverage (FUZZ_S=600 seconds)"
 	@echo "make asyncapi     docs/asyncapi.json anew from the message types"
 	@echo "make format       let the formatter have its way"
@@ -92,8 +97,28 @@ bench-bridge: setup test-packages
 	$(BIN)/python -m bench.bridge
 	$(BIN)/python -m bench.press
 
+bench-air: setup
+	@scripts/system-packages ip:iproute2
+	$(BIN)/python -m bench.air
+
+bench-drain: setup
+	@scripts/system-packages ip:iproute2 nft:nftables
+	$(BIN)/python -m bench.drain
+
 bench-backup: setup
 	$(BIN)/python -m bench.hub_backup
+
+bench-terminal: setup
+	$(BIN)/python -m bench.terminal
+
+# Without a compiler the C program is left out, and said to be.
+bench-ingest: setup
+	@scripts/system-packages cc:gcc /usr/include/stdio.h:libc6-dev /usr/include/openssl/ssl.h:libssl-dev \
+	    /usr/include/sqlite3.h:libsqlite3-dev || true
+	$(BIN)/python -m bench.ingest
+
+bench-storm: setup
+	$(BIN)/python -m bench.storm
 
 # Instrumented Python is slow: at nice 19 it takes nothing from whoever works here. What it finds lies in var/fuzz.
 FUZZ_S ?= 600

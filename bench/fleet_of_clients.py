@@ -99,6 +99,15 @@ class Terminal:
         """Records of both logs without a receipt."""
         return self.ledger.owed + self.trail.owed
 
+    @property
+    def stands(self) -> str:
+        """Where it stands, for whoever wonders what it waits for."""
+        return (
+            f"{'back' if self.is_back else 'away'}, hub {'here' if self._hub_is_here else 'not here'}, "
+            f"open {len(self._open)}, ledger owed {self.ledger.owed}, trail owed {self.trail.owed}, "
+            f"of it sent {self.trail.sent - self.trail.through}"
+        )
+
     def add(self, log: Log, kind: str, body: bytes) -> None:
         """Append a record to `log`, and send it when it may go."""
         record = Record(
@@ -157,7 +166,7 @@ class Terminal:
             self._refused(type(wrong).__name__)
             return 0.0
         self.connections += 1
-        ticking = asyncio.create_task(self._tick(writer))
+        ticking = asyncio.create_task(self._tick())
         up_s = 0.0
         try:
             writer.write(self._connect())
@@ -241,11 +250,11 @@ class Terminal:
         self.ledger.again()
         self.trail.again()
 
-    async def _tick(self, writer: StreamWriter) -> None:
+    async def _tick(self) -> None:
         """The keep-alive, and sending again what nobody has receipted."""
         while True:
             await asyncio.sleep(KEEPALIVE_S / 2 * self._chance.uniform(0.8, 1.0))
-            writer.write(packets.PING)
+            self._write(packets.PING)
             for log in (self.ledger, self.trail):
                 if self.is_back and log.owed and time.monotonic() - log.progress_s > RESEND_S:
                     log.again()
@@ -286,7 +295,7 @@ class Terminal:
         self._write(packets.publish(self._topic(channel), payload, mid, is_retained=is_retained))
 
     def _write(self, data: bytes) -> None:
-        if self._writer is not None:
+        if self._writer is not None and not self._writer.is_closing():
             self._writer.write(data)
 
     def _topic(self, channel: Up) -> str:

@@ -24,6 +24,7 @@ from bench.agency import Agency
 from bench.figures import say
 from bench.fleet_of_clients import Fleet, spans, until
 from bench.processes import children, cpu_s, hub, resident_mb
+from hub.presence import RETURNS_PER_S
 from wire.fix import Fix
 from wire.records import Kind
 
@@ -39,13 +40,12 @@ SAMPLE_S = 5.0
     "--records", default=6, show_default=True, help="Trail records that each writes while the broker is away."
 )
 @click.option("--after", default=120, show_default=True, help="Seconds to watch afterwards.")
-@click.option("--spread", default=20.0, show_default=True, help="Seconds that the hub announces.")
-def cli(terminals: int, records: int, after: int, spread: float) -> None:
+def cli(terminals: int, records: int, after: int) -> None:
     """Print seconds until all are back and have nothing owed, CPU and memory of hub and broker."""
-    with tempfile.TemporaryDirectory() as folder:
-        say(f"making {terminals} terminals")
-        agency = made.make(Path(folder), terminals, spread_s=spread)
-        for is_spread in (True, False):
+    for is_spread in (True, False):
+        with tempfile.TemporaryDirectory() as folder:
+            say(f"making {terminals} terminals")
+            agency = made.make(Path(folder), terminals)
             with hub(agency) as pid:
                 asyncio.run(_storm(agency, pid, is_spread, records, after))
 
@@ -87,6 +87,10 @@ async def _storm(agency: Agency, pid: int, is_spread: bool, records: int, after_
     await _afterwards(pid, broker, after_s)
     positions.cancel()
     await fleet.stop()
+    if not is_done:
+        waiting = Counter(terminal.stands for terminal in fleet.terminals if terminal.owed or not terminal.is_back)
+        for stands, count in waiting.most_common(5):
+            click.echo(f"  {count} wait: {stands}")
     counted = Counter(refusals)
     if counted:
         click.echo(f"  {', '.join(f'{count} times {why}' for why, count in counted.most_common(5))}")
@@ -131,7 +135,8 @@ async def _say_where(fleet: Fleet) -> None:
 
 
 def _how(agency: Agency, is_spread: bool) -> str:
-    return f"spread over {agency.settings.state_spread_s:.0f} s" if is_spread else "all within the same second"
+    spread_s = max(agency.settings.state_spread_s, len(agency.terminals) / RETURNS_PER_S)
+    return f"spread over {spread_s:.0f} s, as the hub announces" if is_spread else "all within the same second"
 
 
 def _at(ordered: list[float], share: float) -> str:

@@ -243,7 +243,8 @@ def _account(hub: Path, account: str, role: str) -> Login:
 
 def _terminal_settings(board: Path, kind: str, screen_port: int) -> str:
     receiver = f'[receiver]\nport = "{board / "receiver"}"\nbaud = 9600\n\n' if kind == "vehicle" else ""
-    return f'{receiver}[screen]\nhost = "127.0.0.1"\nport = {screen_port}\n'
+    disk = "[disk]\nreserve_mb = 1\n\n"  # a whole fleet on one disk would keep gigabytes from everybody
+    return f'{receiver}{disk}[screen]\nhost = "127.0.0.1"\nport = {screen_port}\n'
 
 
 def _roster(crews: Mapping[str, Person]) -> str:

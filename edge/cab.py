@@ -76,7 +76,9 @@ class Cab:
         power_failing: Callable[[], None],
         assignments: tuple[Assignment, ...] = (),
         mono_s: Callable[[], float] = time.monotonic,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
+        self._beat = beat
         self._board = board
         self._press = press
         self._phase = phase
@@ -105,6 +107,7 @@ class Cab:
         """Sample until `stop`; then everything is off and given back."""
         try:
             while not self._stop.wait(TICK_S):
+                self._beat()
                 self.step(self._mono_s())
         finally:
             self._board.close()

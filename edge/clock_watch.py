@@ -6,6 +6,7 @@ the system clock jumps; so that the hub can show right times beside the wrong on
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -17,7 +18,7 @@ from sqlite_utils import Database
 from edge import clock_floor, outbox
 from edge.clock import Clock, Relation
 from edge.outbox import Signer
-from edge.store import Store
+from edge.store import Saves, is_full
 from wire.facts import ClockCorrected
 from wire.records import Kind
 
@@ -54,7 +55,16 @@ def remembered(before: Relation, now: Relation) -> Relation:
 class ClockWatch:
     """One thread that looks at the clocks. `kept`: a record was stored."""
 
-    def __init__(self, clock: Clock, ledger: Store, signer: Signer, home: Path, kept: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        ledger: Saves,
+        signer: Signer,
+        home: Path,
+        kept: Callable[[], None],
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._beat = beat
         self._clock = clock
         self._ledger = ledger
         self._signer = signer
@@ -71,7 +81,12 @@ class ClockWatch:
     def run(self) -> None:
         """Look every few seconds until `stop`."""
         while True:
-            self.look()
+            self._beat()
+            try:
+                self.look()
+            except sqlite3.Error as wrong:  # full: what is new about the clocks is still new at the next look
+                if not is_full(wrong):
+                    raise
             if self._stopping.wait(LOOK_S):
                 return
 

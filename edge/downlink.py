@@ -6,22 +6,24 @@ that a power cut could still take away.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping
-from queue import Queue
+from queue import Empty, Queue
 
 import structlog
 from msgspec import Struct
 from sqlite_utils import Database
 
-from edge import assignments, emergency, held, note_keys, orders, outbox
+from edge import assignments, emergency_kept, held, note_keys, orders, outbox
 from edge.clock import Clock
 from edge.clock_floor import MARGIN_MS
 from edge.identity import Identity
 from edge.link import Message
 from edge.orders import Obeyed
 from edge.outbox import LEDGER, Signer
-from edge.store import Store
+from edge.store import Saves, is_full
 from edge.sync import HubSaid
+from serving.beats import ROUND_S_MAX
 from wire import topics
 from wire.codec import Malformed, decode
 from wire.facts import AuditFact, ShelfWanted, StateHeld
@@ -73,13 +75,13 @@ def inbox() -> Queue[Message | None]:
 
 
 class Downlink:
-    """One thread that takes what came in order. `hub_said`, `spread`, `settings`, `assigned`, `wake`, `refused`, `ordered`, `contradicted` are told
+    """One thread that takes what came in order. `hub_said`, `spread`, `settings`, `assigned`, `wake`, `refused`, `ordered`, `contradicted`, `contested` are told
     what it means; `desk` is None in a vehicle."""
 
     def __init__(
         self,
         inbox: Queue[Message | None],
-        logs: Mapping[str, Store],
+        logs: Mapping[str, Saves],
         identity: Identity,
         signer: Signer,
         clock: Clock,
@@ -93,7 +95,10 @@ class Downlink:
         assigned: Callable[[Assignments], None] = lambda said: None,
         ordered: Callable[[Obeyed], None] = lambda obeyed: None,
         contradicted: Callable[[], None] = lambda: None,
+        beat: Callable[[], None] = lambda: None,
+        contested: Callable[[], None] = lambda: None,
     ) -> None:
+        self._beat = beat
         self._ledger = logs[LEDGER]
         self._by_log_id = {store.do(outbox.numbers).log_id: store for store in logs.values()}
         self._kept_base_ms = {
@@ -111,6 +116,7 @@ class Downlink:
         self._assigned = assigned
         self._ordered = ordered
         self._contradicted = contradicted
+        self._contested = contested
         self._obeyed = Obeyed()  # by the newest list that was kept
         self._inbox = inbox
         self._audited: Version | None = None
@@ -122,12 +128,23 @@ class Downlink:
 
     def run(self) -> None:
         """Take what is heard, until `stop`."""
-        while (message := self._inbox.get()) is not None:
+        while True:
+            self._beat()
+            try:
+                message = self._inbox.get(timeout=ROUND_S_MAX)
+            except Empty:
+                continue
+            if message is None:
+                return
             try:
                 self.take(message)
             except Malformed as wrong:
                 self._refused()
                 log.warning("refused", topic=message.topic, bytes=len(message.payload), why=str(wrong))
+            except sqlite3.Error as wrong:  # full: the hub says a receipt again, and a section with the next birth
+                if not is_full(wrong):
+                    raise
+                log.error("downlink_disk_full", topic=message.topic)
 
     def take(self, message: Message) -> None:
         """Take one message; Malformed when it is forged, broken or for somebody else, and then nothing has changed."""
@@ -159,6 +176,8 @@ class Downlink:
         if store is None:
             log.info("receipt_of_an_old_log", log_id=receipt.log_id.hex())
             return
+        if receipt.is_contested:
+            self._contested()
         if store.do(lambda db: outbox.is_anothers(db, receipt)):
             log.error("receipt_of_a_twin", log_id=receipt.log_id.hex(), through=receipt.through)
             self._contradicted()
@@ -205,7 +224,7 @@ class Downlink:
             if before is not None and before.version.epoch < version.epoch:
                 assignments.remember(db, content)
         if is_new and isinstance(content, Emergencies):
-            emergency.fold(db, content)
+            emergency_kept.fold(db, content)
         if is_new and isinstance(content, Orders):
             is_restored = before is not None and before.version.epoch < version.epoch
             self._obeyed = orders.fold(db, self._signer, self._clock.stamp(), content, is_restored=is_restored)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from collections.abc import Callable
-from enum import StrEnum
 from queue import Empty, Full, Queue
 from threading import Lock
 
@@ -19,20 +18,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlite_utils import Database
 
-from edge import assignments, held, outbox, shift
+from edge import emergency_kept
 from edge.clock import Clock
+from edge.emergency_state import NOTHING, Phase, Raised, View, hurry_again_s, is_heard, is_over, remembered, view_of
 from edge.identity import Identity
 from edge.link import Message, Notice, Sent, Subscribed
 from edge.outbox import Signer
-from edge.store import Store, StoreGone
+from edge.store import Saves, StoreGone
+from serving.beats import ROUND_S_MAX
 from wire import topics
 from wire.codec import Malformed, decode, encode
 from wire.facts import EmergencyFact
 from wire.fix import Fix
 from wire.ids import ID_BYTES
-from wire.records import Alarm, Kind, Record, sign_alarm
-from wire.signature import payload_of
-from wire.stamp import Stamp
+from wire.records import Alarm, sign_alarm
 from wire.state import Emergencies, HeardPress, KnownEmergency, Version, open_snapshot, unseal
 from wire.topics import Section, State, Up
 
@@ -46,51 +45,6 @@ UNHEARD_MAX = 64  # presses in memory; the first tells that there is an emergenc
 log = structlog.get_logger()
 
 Publish = Callable[[Up, bytes, int, bool], Sent | None]  # channel, payload, qos, retain
-
-
-class Phase(StrEnum):
-    """How far the emergency has come: pressed, heard by the hub, taken by a person."""
-
-    NONE = "none"
-    RAISED = "raised"
-    RECEIVED = "received"
-    ACKNOWLEDGED = "acknowledged"
-
-
-class View(Struct, frozen=True, kw_only=True):
-    """What the screen says. `raised_ms`: of the first press by the board's clock, None when it was not set; `by`: who
-    acknowledged; `is_saved`: no press went out without being on the disk; `is_asked`: the crew has asked dispatch to clear it."""
-
-    phase: Phase = Phase.NONE
-    is_drill: bool = False
-    raised_ms: int | None = None
-    received_ms: int | None = None
-    acknowledged_ms: int | None = None
-    by: str | None = None
-    is_saved: bool = True
-    is_asked: bool = False
-
-
-NOTHING = View()
-
-
-class Aboard(Struct, frozen=True, kw_only=True):
-    """Who and what an emergency is about, as far as this terminal knows."""
-
-    unit: str | None = None
-    staff: tuple[str, ...] = ()
-    assignment: str | None = None
-    incident: str | None = None
-
-
-class Raised(Struct, frozen=True, kw_only=True):
-    """An emergency of this terminal that is not over. `newest`: its newest press, None when only the hub remembers."""
-
-    id: bytes
-    is_drill: bool
-    raised_ms: int | None
-    newest: HeardPress | None
-    is_asked: bool = False
 
 
 class _Pressed(Struct, frozen=True, kw_only=True):
@@ -155,12 +109,12 @@ class Emergency:
     by any thread; none of them waits or raises.
 
     `last_fix`: the last fix there was and when it was read; `raised`: told whether a real one is raised; `saved`: a record is
-    owed that was not before.
+    owed that was not before; `hurry`: the link is in the way, None when there is none, else for how long it shall have said nothing.
     """
 
     def __init__(
         self,
-        store: Store,
+        store: Saves,
         identity: Identity,
         signer: Signer,
         clock: Clock,
@@ -171,7 +125,12 @@ class Emergency:
         saved: Callable[[], None],
         save_s_max: float = SAVE_S_MAX,
         tell_again_s: float = TELL_AGAIN_S,
+        hurry: Callable[[float | None], None] = lambda silent_s: None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
+        self._hurry = hurry
+        self._hurries, self._hurry_at_s = 0, 0.0
+        self._beat = beat
         self._store = store
         self._identity = identity
         self._signer = signer
@@ -192,11 +151,11 @@ class Emergency:
         self._version: Version | None = None
         self._known: dict[bytes, KnownEmergency] = {}
         self._unheard: list[_Press] = []
-        begun = store.do(self._begin)
+        begun = store.do(lambda db: emergency_kept.begin(db, identity.kem))
         self._aboard, self._raised = begun.aboard, {one.id: one for one in begun.raised}
         if begun.said is not None:
             self._version, self._known = begun.version, {one.id: one for one in begun.said.emergencies}
-        self._unheard += begun.unheard
+        self._unheard += [_Press(fact=one.fact, boot=one.boot, due_s=0.0, record=one.record) for one in begun.unheard]
         self._settle()
 
     # --- for everybody else
@@ -262,6 +221,7 @@ class Emergency:
         """Send what is to be sent, until `stop`."""
         self._say_raised()
         while True:
+            self._beat()
             self._send()
             try:
                 event = self._inbox.get(timeout=self._wait_s())
@@ -358,7 +318,7 @@ class Emergency:
         for one in said.emergencies:
             if one.cleared_ms is None and one.id not in self._raised:
                 # Raised by a program before this one that could not save it, or by a ledger that was lost.
-                self._raised[one.id] = _remembered(one)
+                self._raised[one.id] = remembered(one)
         self._settle()
         self._say_raised()
 
@@ -390,23 +350,36 @@ class Emergency:
                 press.alarm = self._signed(press.fact)
                 self._settle()
                 log.warning("emergency_not_saved", emergency=press.fact.id.hex())
-            if press.data is None or not _is_due(press, now_s, self._tell_again_s):
+            if press.data is None:
+                continue
+            if press.sent_s is not None and now_s - press.sent_s >= self._tell_again_s:
+                self._hurry_link(now_s, now_s - press.sent_s)
+            if not _is_due(press, now_s, self._tell_again_s):
                 continue
             sent = self._publish(Up.ALARM, press.data, 1, False)
             if sent is None:
+                self._hurry_link(now_s, None)
                 return  # no link; the next one says so
             press.sent, press.sent_s = sent, now_s
+        if not self._unheard:
+            self._hurries, self._hurry_at_s = 0, 0.0
+
+    def _hurry_link(self, now_s: float, silent_s: float | None) -> None:
+        if now_s >= self._hurry_at_s:
+            self._hurries += 1
+            self._hurry_at_s = now_s + hurry_again_s(self._hurries)
+            self._hurry(silent_s)
 
     def _signed(self, fact: EmergencyFact) -> bytes:
         alarm = Alarm(v=1, device=self._signer.device, stamp=self._clock.stamp(), body=encode(fact))
         return sign_alarm(alarm, self._signer.key)
 
-    def _wait_s(self) -> float | None:
+    def _wait_s(self) -> float:
         now_s = self._clock.mono_s()
         times = [press.due_s - now_s for press in self._unheard if press.data is None]
         if any(press.data is not None for press in self._unheard):
             times.append(min(LINK_S, self._tell_again_s))
-        return max(0.01, min(times)) if times else None
+        return max(0.01, min(ROUND_S_MAX, *times)) if times else ROUND_S_MAX
 
     def _put(self, event: _Pressed | _Heard | _Linked) -> None:
         try:
@@ -455,113 +428,14 @@ class Emergency:
             log.error("emergency_inbox_full")
 
     def _append(self, db: Database, fact: EmergencyFact) -> bytes:
-        """Owe the hub the press, remember that it is raised, and answer with the signed record: all or nothing."""
-        aboard = self._about(db)
-        self._aboard = aboard
-        fact = replace(
-            fact, unit=aboard.unit, staff=aboard.staff, assignment=aboard.assignment, incident=aboard.incident
-        )
-        stamp = self._clock.stamp()
-        seq = outbox.append(db, self._signer, stamp, Kind.EMERGENCY, fact)
-        _remember(db, fact, stamp, seq)
-        (owed,) = outbox.read(db, seq, 1, 1)
-        return owed.data
+        self._aboard = emergency_kept.aboard(db, self._identity.kem)
+        return emergency_kept.append(db, self._signer, self._clock.stamp(), fact, self._aboard)
 
     def _learn(self) -> None:
         try:
-            self._aboard = self._store.do(self._about)
+            self._aboard = self._store.do(lambda db: emergency_kept.aboard(db, self._identity.kem))
         except (StoreGone, sqlite3.Error):
             return  # what was known before is better than nothing
-
-    def _about(self, db: Database) -> Aboard:
-        on = shift.current(db)
-        staff = () if on is None else (on.staff,)
-        try:
-            seen = assignments.view(db, self._identity.kem)
-        except Malformed:
-            seen = None
-        if seen is None:
-            return Aboard(unit=None if on is None else on.unit, staff=staff)
-        current = seen.current
-        return Aboard(
-            unit=seen.unit,
-            staff=staff,
-            assignment=None if current is None else current.id,
-            incident=None if current is None else current.incident,
-        )
-
-    def _begin(self, db: Database) -> _Begun:
-        said = held.content(db, self._identity.kem, Section.EMERGENCY, Emergencies)
-        about = held.about(db, Section.EMERGENCY)
-        known = {} if said is None else {one.id: one for one in said.emergencies}
-        raised = {row.id: row for row in raised_in(db)}
-        raised |= {
-            one.id: _remembered(one) for one in known.values() if one.cleared_ms is None and one.id not in raised
-        }
-        return _Begun(
-            aboard=self._about(db),
-            raised=tuple(raised.values()),
-            said=said,
-            version=None if about is None else about.version,
-            unheard=tuple(_unheard_in(db)),
-        )
-
-
-class _Begun(Struct, frozen=True, kw_only=True):
-    aboard: Aboard
-    raised: tuple[Raised, ...]
-    said: Emergencies | None
-    version: Version | None
-    unheard: tuple[_Press, ...]
-
-
-# --- decisions --------------------------------------------------------------------------------------------------------
-
-
-def is_heard(fact: EmergencyFact, boot: bytes, known: dict[bytes, KnownEmergency]) -> bool:
-    """Whether dispatch has heard this press, by what it says it knows."""
-    one = known.get(fact.id)
-    if one is None:
-        return False
-    if fact.asks_clear:
-        return one.asked_ms is not None or one.cleared_ms is not None
-    return any(heard.boot == boot and fact.mono_ms <= heard.mono_ms for heard in one.heard)
-
-
-def is_over(raised: Raised, known: dict[bytes, KnownEmergency]) -> bool:
-    """Whether dispatch has cleared it, knowing of its newest press."""
-    one = known.get(raised.id)
-    if one is None or one.cleared_ms is None:
-        return False
-    newest = raised.newest
-    return newest is None or any(h.boot == newest.boot and newest.mono_ms <= h.mono_ms for h in one.heard)
-
-
-def view_of(raised: tuple[Raised, ...], known: dict[bytes, KnownEmergency], is_saved: bool) -> View:
-    """How it stands: of a real one before a test."""
-    one = next((one for one in raised if not one.is_drill), next(iter(raised), None))
-    if one is None:
-        return NOTHING
-    said = known.get(one.id)
-    has_it = said is not None and said.cleared_ms is None
-    view = View(
-        phase=Phase.RAISED,
-        is_drill=one.is_drill,
-        raised_ms=one.raised_ms,
-        is_saved=is_saved,
-        is_asked=one.is_asked or (said is not None and said.asked_ms is not None),
-    )
-    if said is None or not has_it:
-        return view
-    if said.acknowledged_ms is None:
-        return replace(view, phase=Phase.RECEIVED, received_ms=said.received_ms)
-    return replace(
-        view,
-        phase=Phase.ACKNOWLEDGED,
-        received_ms=said.received_ms,
-        acknowledged_ms=said.acknowledged_ms,
-        by=said.by,
-    )
 
 
 def _is_due(press: _Press, now_s: float, again_s: float) -> bool:
@@ -569,62 +443,3 @@ def _is_due(press: _Press, now_s: float, again_s: float) -> bool:
     if press.sent is None or press.sent_s is None:
         return True
     return press.sent.is_out() and now_s - press.sent_s >= again_s
-
-
-def _remembered(one: KnownEmergency) -> Raised:
-    return Raised(
-        id=one.id, is_drill=one.drill, raised_ms=one.received_ms, newest=None, is_asked=one.asked_ms is not None
-    )
-
-
-# --- the table of what is raised --------------------------------------------------------------------------------------
-
-
-def raised_in(db: Database) -> tuple[Raised, ...]:
-    """What was raised and is not over, the earliest first."""
-    rows: list[tuple[bytes, int, int | None, bytes, int, int]] = db.execute(
-        "select emergency, is_drill, raised_ms, boot, mono_ms, is_asked from emergency order by first_seq"
-    ).fetchall()
-    return tuple(
-        Raised(
-            id=row[0],
-            is_drill=bool(row[1]),
-            raised_ms=row[2],
-            newest=HeardPress(row[3], row[4]),
-            is_asked=bool(row[5]),
-        )
-        for row in rows
-    )
-
-
-def fold(db: Database, said: Emergencies) -> None:
-    """Let go of what is over; in the transaction that keeps the hub's word."""
-    known = {one.id: one for one in said.emergencies}
-    for one in raised_in(db):
-        if is_over(one, known):
-            db.execute("delete from emergency where emergency = ?", [one.id])
-
-
-def _remember(db: Database, fact: EmergencyFact, stamp: Stamp, seq: int) -> None:
-    if fact.asks_clear:
-        db.execute("update emergency set is_asked = 1 where emergency = ?", [fact.id])
-        return
-    raised_ms = None if stamp.wall_ms is None else stamp.wall_ms - (stamp.mono_ms - fact.mono_ms)
-    db.execute(
-        "insert into emergency (emergency, is_drill, raised_ms, boot, mono_ms, first_seq, seq)"
-        " values (?, ?, ?, ?, ?, ?, ?) on conflict (emergency) do update set"
-        " boot = excluded.boot, mono_ms = excluded.mono_ms, seq = excluded.seq",
-        [fact.id, int(fact.drill), raised_ms, stamp.boot, fact.mono_ms, seq, seq],
-    )
-
-
-def _unheard_in(db: Database) -> list[_Press]:
-    """The newest press of each that is raised, to be told again after a restart; those before it are in the log."""
-    found: list[_Press] = []
-    rows: list[tuple[bytes, bytes]] = db.execute(
-        "select emergency.boot, record.data from emergency join record on record.seq = emergency.seq"
-    ).fetchall()
-    for boot, data in rows:
-        fact = decode(decode(payload_of(data), Record).body, EmergencyFact)
-        found.append(_Press(fact=fact, boot=boot, due_s=0.0, record=data))
-    return found

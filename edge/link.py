@@ -6,9 +6,11 @@ under the library's locks and therefore only put what they were told on a queue.
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty, Queue
 from random import Random
 from threading import Event
@@ -23,6 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge import tls
 from edge.tls import TlsFiles
+from serving.beats import ROUND_S_MAX
 from wire.enrollment import BrokerAddress
 from wire.topics import HUB_PRESENCE, Up, UpTopic, every_down, text
 
@@ -33,6 +36,10 @@ SESSION_EXPIRY_S = 60
 WILL_DELAY_S = 20  # a link that comes back this soon was never reported gone
 FAREWELL_S_MAX = 0.5
 OPEN_MAX = 64  # more than the sending window; the library must not queue anything by itself
+ALIASES = {Up.LIVE: 1, Up.LOG: 2}  # what is said often is said by number where the broker takes numbers for topics
+# With less than four packets on their way, as here, a lost one is sent again after the same time and not after twice, four
+# and eight times that: a third lost otherwise means waits of many seconds. Of <linux/tcp.h>; Python has no name for it.
+TCP_THIN_LINEAR_TIMEOUTS = 16
 REFUSED = 0x80
 SHUTTING_DOWN = 0x8B
 
@@ -92,6 +99,7 @@ class Sent(Struct, frozen=True):
 class _Connected(Struct, frozen=True):
     reason: int
     name: str
+    aliases: int = 0  # how many topics the broker lets us number
     packet_bytes_max: int | None = None
 
 
@@ -109,7 +117,11 @@ class _Stop(Struct, frozen=True):
     pass
 
 
-_Signal = _Connected | _Granted | _Lost | _Stop
+class _Renew(Struct, frozen=True):
+    why: str
+
+
+_Signal = _Connected | _Granted | _Lost | _Stop | _Renew
 
 
 class _Ending(Struct, frozen=True, kw_only=True):
@@ -117,12 +129,21 @@ class _Ending(Struct, frozen=True, kw_only=True):
     up_s: float = 0.0
     is_everyone: bool = False
     reason: int = 0
+    is_renewed: bool = False
+
+
+class _Upward(Struct, frozen=True):
+    """A connection, how many topics may be numbered on it, and which have been: a number dies with its connection."""
+
+    client: Client
+    aliases: int
+    known: set[Up]
 
 
 class Link:
     """One terminal's connection, kept by one thread in `run`.
 
-    `next_session` counts connections across restarts; `farewell` is the signed word that a session is over, spoken by
+    `next_session` is larger with each connection of one boot; `farewell` is the signed word that a session is over, spoken by
     the broker as the will or by us at an orderly end. `noticed` and `heard` are called from several threads and must
     only queue. `certificates_at_s`: when the broker's certificate has to be good, None: now.
     """
@@ -139,8 +160,11 @@ class Link:
         heard: Callable[[Message], None],
         chance: Random,
         certificates_at_s: Callable[[], float | None] = lambda: None,
+        now_s: Callable[[], float] = monotonic,
         backoff: Backoff | None = None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
+        self._beat = beat
         self._device = device
         self._address = address
         self._files = files
@@ -150,11 +174,15 @@ class Link:
         self._heard = heard
         self._chance = chance
         self._certificates_at_s = certificates_at_s
+        self._now_s = now_s
         self._backoff = backoff or Backoff()
         self._spread_s = 0.0
         self._stopping = Event()
+        self._hurrying = Event()
         self._signals: Queue[_Signal] = Queue()
-        self._client: Client | None = None
+        self._upward: _Upward | None = None
+        self._heard_s = 0.0  # when the broker last said anything
+        self._tls: ssl.SSLContext | None = None
 
     def run(self) -> None:
         """Connect, again and again, until `stop`."""
@@ -163,14 +191,27 @@ class Link:
             ending = self._connection()
             self._noticed(Closed(ending.why, ending.reason))
             failures = 0 if ending.up_s >= self._backoff.healthy_s else failures + 1
-            self._stopping.wait(
-                pause_s(self._backoff, failures, self._spread_s if ending.is_everyone else None, self._chance)
-            )
+            if not ending.is_renewed:
+                self._pause(
+                    pause_s(self._backoff, failures, self._spread_s if ending.is_everyone else None, self._chance)
+                )
 
     def stop(self) -> None:
         """Say goodbye and end; `run` returns."""
         self._stopping.set()
+        self._hurrying.set()
         self._signals.put(_Stop())
+
+    def renew(self, why: str) -> None:
+        """Make another connection now, in place of this one or of a pause. One that is being made goes on."""
+        if self._upward is not None:
+            self._signals.put(_Renew(why))
+        self._hurrying.set()
+
+    def hurry(self, silent_s: float | None) -> None:
+        """An emergency waits. Nobody pauses now; and a broker that has not said a word for `silent_s` has gone."""
+        if silent_s is None or monotonic() - self._heard_s >= silent_s:
+            self.renew("the broker has fallen silent in an emergency")
 
     def spread(self, spread_s: float) -> None:
         """Over how long the fleet shall come back when the broker has closed on everyone."""
@@ -178,12 +219,28 @@ class Link:
 
     def publish(self, channel: Up, payload: bytes, qos: int, retain: bool) -> Sent | None:
         """Hand over a message; None when there is no connection, and then nothing is queued anywhere."""
-        client = self._client
-        if client is None:
+        upward = self._upward
+        if upward is None:
             return None
-        info = client.publish(text(UpTopic(self._device, channel)), payload, qos=qos, retain=retain)
-        # A client that lost its connection under us queues what it is given, and is never used again.
-        return Sent(info.mid, info.is_published) if info.rc == MQTT_ERR_SUCCESS else None
+        alias = ALIASES.get(channel, 0)
+        is_numbered = 0 < alias <= upward.aliases
+        # Known only when a message that names it was handed over before this one: two threads that both name it are fine.
+        topic = "" if is_numbered and channel in upward.known else text(UpTopic(self._device, channel))
+        properties = _numbered(alias) if is_numbered else None
+        info = upward.client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
+        if info.rc != MQTT_ERR_SUCCESS:
+            return None  # a client that lost its connection under us queues what it is given, and is never used again
+        if is_numbered:
+            upward.known.add(channel)
+        return Sent(info.mid, info.is_published)
+
+    def _pause(self, for_s: float) -> None:
+        self._hurrying.clear()
+        until_s = monotonic() + for_s
+        while not self._stopping.is_set() and (left_s := until_s - monotonic()) > 0:
+            self._beat()
+            if self._hurrying.wait(min(ROUND_S_MAX, left_s)):
+                return
 
     def _connection(self) -> _Ending:
         signals: Queue[_Signal] = Queue()  # this connection's own; unbounded, but it says a handful of things
@@ -206,38 +263,46 @@ class Link:
         try:
             return self._until_lost(client, session, signals)
         finally:
-            self._client = None
+            self._upward = None
             client.loop_stop()
 
     def _until_lost(self, client: Client, session: int, signals: Queue[_Signal]) -> _Ending:
         up_since: float | None = None
+        answer_by_s = monotonic() + ANSWER_S_MAX
+        aliases = 0
         while True:
+            self._beat()
             try:
-                signal = signals.get(timeout=ANSWER_S_MAX if up_since is None else None)
+                signal = signals.get(timeout=ROUND_S_MAX)
             except Empty:
-                return _Ending(why="the broker does not answer")
+                if up_since is None and monotonic() >= answer_by_s:
+                    return _Ending(why="the broker does not answer")
+                continue
             match signal:
                 case _Connected(reason, name) if reason >= REFUSED:
                     return _Ending(why=f"the broker refuses this terminal: {name}", reason=reason)
-                case _Connected(packet_bytes_max=packet_bytes_max):
+                case _Connected(aliases=aliases, packet_bytes_max=packet_bytes_max):
                     self._noticed(Opened(session, packet_bytes_max))
                     client.subscribe([(every_down(self._device), 1), (HUB_PRESENCE, 1)])
                 case _Granted(worst) if worst >= REFUSED:
                     return _Ending(why="the broker refuses the subscription")
                 case _Granted():
-                    self._client = client
+                    self._upward = _Upward(client, aliases, set())
                     up_since = monotonic()
                     self._noticed(Subscribed())
                 case _Lost(why, is_everyone, reason):
                     up_s = 0.0 if up_since is None else monotonic() - up_since
                     is_everyone = is_everyone and up_since is not None
                     return _Ending(why=why, up_s=up_s, is_everyone=is_everyone, reason=reason)
+                case _Renew(why):
+                    _cut(client)
+                    return _Ending(why=why, is_renewed=True)
                 case _Stop():
                     self._leave(client, session, is_up=up_since is not None)
                     return _Ending(why="stopped")
 
     def _leave(self, client: Client, session: int, is_up: bool) -> None:
-        self._client = None
+        self._upward = None
         if is_up:
             topic = text(UpTopic(self._device, Up.PRESENCE))
             info = client.publish(topic, self._farewell(session), qos=1, retain=True)
@@ -255,7 +320,7 @@ class Link:
         client.connect_timeout = CONNECT_S_MAX
         client.max_inflight_messages_set(OPEN_MAX)
         client.max_queued_messages_set(OPEN_MAX)
-        client.tls_set_context(tls.context(self._files, self._certificates_at_s()))
+        client.tls_set_context(self._context())
         will_properties = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
         will_properties.WillDelayInterval = WILL_DELAY_S
         client.will_set(
@@ -267,7 +332,9 @@ class Link:
         )
 
         def on_connect(_: Client, __: None, ___: ConnectFlags, reason: ReasonCode, said: Properties | None) -> None:
-            signals.put(_Connected(reason.value, str(reason), getattr(said, "MaximumPacketSize", None)))
+            aliases: int = getattr(said, "TopicAliasMaximum", 0)  # said nothing: none
+            packet_bytes_max: int | None = getattr(said, "MaximumPacketSize", None)
+            signals.put(_Connected(reason.value, str(reason), aliases, packet_bytes_max))
 
         def on_subscribe(_: Client, __: None, ___: int, reasons: list[ReasonCode], ____: Properties | None) -> None:
             signals.put(_Granted(max(reason.value for reason in reasons)))
@@ -278,6 +345,9 @@ class Link:
             signals.put(_lost(flags.is_disconnect_packet_from_server, reason))
 
         def on_publish(_: Client, __: None, mid: int, reason: ReasonCode, ___: Properties | None) -> None:
+            # paho 2.2 notes when it has written half a message and not when it has written a whole one, so it would ask
+            # the broker every KEEPALIVE_S whether it is there, however much is said. What it hears it notes.
+            client._last_msg_out = self._now_s()
             self._noticed(Acknowledged(mid, reason.value))
 
         def on_message(_: Client, __: None, message: MQTTMessage) -> None:
@@ -287,7 +357,14 @@ class Link:
             # Without this a position waits 40 ms for the acknowledgement of whatever small thing went before it.
             if isinstance(opened, socket.socket):
                 opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                with suppress(OSError):  # an old kernel; then a bad radio is only slower
+                    opened.setsockopt(socket.IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, 1)
 
+        def on_log(_: Client, __: None, ___: int, said: str) -> None:
+            if said.startswith("Received"):
+                self._heard_s = monotonic()
+
+        client.on_log = on_log
         client.on_socket_open = on_socket_open
         client.on_connect = on_connect
         client.on_subscribe = on_subscribe
@@ -295,6 +372,29 @@ class Link:
         client.on_publish = on_publish
         client.on_message = on_message
         return client
+
+    def _context(self) -> ssl.SSLContext:
+        """From the files, or as they were when they could last be read: a disk that fails must not end the link too."""
+        try:
+            self._tls = tls.context(self._files, self._certificates_at_s())
+        except ssl.SSLError:
+            raise
+        except OSError:
+            if self._tls is None:
+                raise
+        return self._tls
+
+
+def _cut(client: Client) -> None:
+    """End the socket under the library, whose thread would otherwise wait for the keep-alive to learn of it.
+
+    Through a second descriptor: that thread may be reading the TLS connection at this moment.
+    """
+    opened = client.socket()
+    if opened is None:
+        return
+    with suppress(OSError), socket.socket(fileno=os.dup(opened.fileno())) as same:
+        same.shutdown(socket.SHUT_RDWR)
 
 
 def pause_s(backoff: Backoff, failures: int, spread_s: float | None, chance: Random) -> float:
@@ -311,6 +411,12 @@ def _lost(is_said: bool, reason: ReasonCode) -> _Lost:
     if "keep alive" in str(reason).lower():
         return _Lost("the broker has fallen silent", False)
     return _Lost("the connection was cut", True)
+
+
+def _numbered(alias: int) -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.TopicAlias = alias
+    return properties
 
 
 def _expiry() -> Properties:

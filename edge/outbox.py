@@ -6,6 +6,7 @@ Every function runs inside the caller's transaction, so that a thing and the rec
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct
@@ -117,8 +118,11 @@ def numbers(db: Database) -> Numbers:
 
 
 def log_range(db: Database, name: str) -> LogRange:
-    """Where the log of this file stands, for a birth, with the bytes by which its numbers are known."""
+    """Where the log of this file stands, for a birth, with the bytes by which its numbers are known; not of a trail, whose
+    records are thinned while nobody has heard them."""
     now = numbers(db)
+    if name == TRAIL:
+        return now.range(name)
     rows: list[tuple[int, str, bytes]] = db.execute(
         "select seq, kind, data from record where seq in (?, ?)", [now.lowest_owed - 1, now.lowest_owed]
     ).fetchall()
@@ -212,10 +216,48 @@ def sweep(db: Database, now_ms: int) -> int:
     ).rowcount
 
 
+def let_go(db: Database, records_max: int) -> int:
+    """Through which number copies were let go early, the oldest few that the hub's receipt covers; 0 when there are none.
+
+    For a disk that is nearly full, so that what nobody else has finds room. The newest copy stays: it carries the clock
+    of `last_receipted_ms`.
+    """
+    row: tuple[int | None] = db.execute(
+        "select max(seq) from (select seq from record where seq < (select through from log) order by seq limit ?)",
+        [records_max],
+    ).fetchone()
+    if row[0] is None:
+        return 0
+    db.execute("delete from record where seq <= ?", [row[0]])
+    return row[0]
+
+
+def rewrite(db: Database, owed: Sequence[Owed]) -> None:
+    """Other bytes for neighboring records that nobody outside this file has ever seen.
+
+    All are deleted before any is inserted: SQLite gives no page back that has become half empty, only empty ones.
+    """
+    if not owed:
+        return
+    kept: list[tuple[int, str, int]] = db.execute(
+        "select seq, kind, stored_ms from record where seq between ? and ? order by seq", [owed[0].seq, owed[-1].seq]
+    ).fetchall()
+    db.execute("delete from record where seq between ? and ?", [owed[0].seq, owed[-1].seq])
+    data = {one.seq: one.data for one in owed}
+    for seq, kind, stored in kept:
+        db.execute(
+            "insert into record (seq, kind, data, stored_ms) values (?, ?, ?, ?)", [seq, kind, data[seq], stored]
+        )
+
+
 def _take_number(db: Database) -> tuple[bytes, int]:
-    log_id, seq, _, _ = _log(db)
-    db.execute("update log set next = ?", [seq + 1])
-    return log_id, seq
+    taken = "update log set next = next + 1 returning log_id, next - 1"
+    row: tuple[bytes, int] | None = db.execute(taken).fetchone()
+    if row is None:
+        _log(db)
+        row = db.execute(taken).fetchone()
+    assert row is not None
+    return row
 
 
 def _log(db: Database) -> tuple[bytes, int, int, int]:

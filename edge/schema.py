@@ -114,5 +114,20 @@ create table record (
 ) strict;
 """
 
+_TRAIL_2 = """
+create table piece (                       -- fixes of the last minute, on the disk and not yet in a record
+  number         integer primary key,
+  stamp          blob not null,            -- of its boot, when it was written
+  points         blob not null,            -- packed as the body of a record is
+  fixes          integer not null          -- points and dropped ones, for a piece that cannot be read any more
+) strict;
+
+-- Numbers of records, see edge/thinning.py. They stand beside `next`, whose page is written with each record anyway.
+alter table log add column handed integer not null default 0;    -- the link may have had everything up to here
+alter table log add column thinned integer not null default 0;   -- this round of thinning has come so far
+alter table log add column let_go integer not null default 0;    -- copies up to here went before their 72 hours
+alter table log add column own integer not null default 0;       -- the last that a program stored which keeps `handed`
+"""
+
 LEDGER = (Step(sql=_LEDGER_1, is_additive=False),)
-TRAIL = (Step(sql=_TRAIL_1, is_additive=False),)
+TRAIL = (Step(sql=_TRAIL_1, is_additive=False), Step(sql=_TRAIL_2, is_additive=True))

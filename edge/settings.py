@@ -17,6 +17,7 @@ from firmware_bridge.pins import PinsSettings
 
 SETTINGS_FILE = "terminal.toml"
 BAUD_MAX = 4_000_000  # Linux knows no faster name
+RESERVE_MB_MAX = 4096
 SOCKET_BYTES_MAX = 107  # sun_path, less its end
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -104,6 +105,16 @@ class CopiesSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return Path(self.folder) if self.folder else None
 
 
+class DiskSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is kept free for notes on a disk that fills: `reserve_mb`, and never more than an eighth of the disk."""
+
+    reserve_mb: int = 64
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.reserve_mb <= RESERVE_MB_MAX:
+            raise ValueError(f"disk.reserve_mb {self.reserve_mb} is not between 1 and {RESERVE_MB_MAX}")
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All of `terminal.toml`. A desk has no `receiver` and no `pins`; neither has a vehicle where they are not fitted."""
 
@@ -112,6 +123,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pins: PinsSettings | None = None
     time: TimeSettings = TimeSettings()
     copies: CopiesSettings = CopiesSettings()
+    disk: DiskSettings = DiskSettings()
 
 
 def load(home: Path) -> Settings:

@@ -11,12 +11,12 @@ import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as StillWaiting
 from contextlib import suppress
 from pathlib import Path
-from queue import Full, Queue
-from threading import Thread, current_thread
-from typing import TypeVar
+from queue import SimpleQueue
+from threading import Lock, Thread, current_thread
+from time import monotonic
+from typing import Generic, Protocol, TypeVar
 
 from sqlite_utils import Database
 
@@ -25,7 +25,6 @@ from edge.settings import SettingsError
 
 LOCK_FILE = "lock"
 SUSPECT = "-suspect"  # beside a file that was found damaged while it was used: the next start looks at all of it
-WAITING_MAX = 64  # more than there are threads that ask; a caller beyond waits, nobody outruns the disk
 STRANGER_MS_MAX = 1000  # a tech's sqlite3 shell may hold the file this long; then the terminal would rather start again
 ASK_AGAIN_S = 1.0  # how soon a caller notices that the thread behind the queue is gone
 
@@ -39,20 +38,38 @@ class Damaged(SettingsError):
 
 
 class StoreGone(Exception):
-    """The store's thread has ended; what was asked was not saved."""
+    """Nothing can be saved there any more; what was asked was not saved."""
+
+
+class Saves(Protocol):
+    """A store, or who stands in for one: what `do` has returned is saved, and whoever cannot save raises StoreGone."""
+
+    def do(self, work: Callable[[Database], T]) -> T: ...
 
 
 class Store:
     """The file at `path`, brought to the last of `steps`. SettingsError when it cannot be used.
 
-    `died` is called, on the store's own thread, when the disk let it down: the process must end then, because after a
-    failed sync nobody knows what the kernel still holds, and asking again would only pretend.
+    `died` is called, on the store's own thread, when the disk let it down: this store ends then, because after a failed
+    sync nobody knows what the kernel still holds, and asking again would only pretend. `spare`: whether room was made on
+    a disk that is full; then what found none is done once more.
     """
 
-    def __init__(self, path: Path, steps: tuple[Step, ...], *, died: Callable[[str], None] = lambda why: None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        steps: tuple[Step, ...],
+        *,
+        died: Callable[[Exception], None] = lambda wrong: None,
+        spare: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._path = path
         self._died = died
-        self._jobs: Queue[Callable[[Database], None] | None] = Queue(WAITING_MAX)
+        self._spare = spare
+        # Bounded by the threads there are: each asks for one thing and waits for it.
+        self._jobs: SimpleQueue[Callable[[Database], None] | None] = SimpleQueue()
+        self._began_s: float | None = None  # of the work that is being done
+        self._is_abandoned = False
         opened: Future[None] = Future()
         self._thread = Thread(target=self._run, args=(steps, opened), name=f"store-{path.stem}", daemon=True)
         self._thread.start()
@@ -61,7 +78,22 @@ class Store:
     @property
     def is_alive(self) -> bool:
         """Whether anything can still be saved."""
-        return self._thread.is_alive()
+        return self._thread.is_alive() and not self._is_abandoned
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing here touches the file any more."""
+        return not self._thread.is_alive()
+
+    def busy_s(self) -> float:
+        """For how long the work of this moment has lasted: a disk that hangs says nothing."""
+        began_s = self._began_s
+        return 0.0 if began_s is None else monotonic() - began_s
+
+    def abandon(self) -> None:
+        """Nobody waits for it any longer; what is asked already is not done. Returns at once, whatever hangs."""
+        self._is_abandoned = True
+        self._jobs.put(None)
 
     def do(self, work: Callable[[Database], T]) -> T:
         """What `work` returns, after everything it wrote is on the disk; its exception, after nothing was written.
@@ -70,23 +102,21 @@ class Store:
         """
         if current_thread() is self._thread:
             raise RuntimeError("a transaction cannot wait for another one")
-        answer: Future[T] = Future()
+        answer: _Answer[T] = _Answer()
 
         def job(db: Database) -> None:
             try:
-                value = _in_transaction(db, work)
+                value = self._saved(db, work)
             except BaseException as wrong:
-                answer.set_exception(wrong)
+                answer.fail(wrong)
                 raise
-            answer.set_result(value)
+            answer.give(value)
 
         self._ask(job)
-        while True:
-            try:
-                return answer.result(timeout=ASK_AGAIN_S)
-            except StillWaiting:
-                if not self.is_alive and not answer.done():
-                    raise StoreGone(f"{self._path.name} is closed; nothing was saved.") from None
+        while not answer.is_there(ASK_AGAIN_S):
+            if not self.is_alive and not answer.is_there(0):
+                raise StoreGone(f"{self._path.name} is closed; nothing was saved.")
+        return answer.value()
 
     def close(self) -> None:
         """Everything asked before this is done, then the file is closed."""
@@ -94,13 +124,17 @@ class Store:
         self._thread.join()
 
     def _ask(self, job: Callable[[Database], None] | None) -> None:
-        while True:
-            if not self.is_alive:
-                raise StoreGone(f"{self._path.name} is closed; nothing was saved.")
-            try:
-                return self._jobs.put(job, timeout=ASK_AGAIN_S)
-            except Full:
-                continue
+        if not self.is_alive:
+            raise StoreGone(f"{self._path.name} is closed; nothing was saved.")
+        self._jobs.put(job)
+
+    def _saved(self, db: Database, work: Callable[[Database], T]) -> T:
+        try:
+            return _in_transaction(db, work)
+        except sqlite3.Error as wrong:
+            if not is_full(wrong) or not self._spare():
+                raise
+        return _in_transaction(db, work)
 
     def _run(self, steps: tuple[Step, ...], opened: Future[None]) -> None:
         try:
@@ -110,17 +144,50 @@ class Store:
             return
         opened.set_result(None)
         try:
-            while (job := self._jobs.get()) is not None:
+            while (job := self._jobs.get()) is not None and not self._is_abandoned:
+                self._began_s = monotonic()
                 try:
                     job(db)
                 except Exception as wrong:  # the caller has it; here it only matters whether the disk is still good
                     if is_damage(wrong):
                         _suspect(self._path)
                     if _is_disk_trouble(wrong):
-                        self._died(f"{self._path.name}: {wrong}")
+                        self._died(wrong)
                         return
+                finally:
+                    self._began_s = None
         finally:
             db.conn.close()
+
+
+class _Answer(Generic[T]):
+    """What one caller waits for. A bare lock, because waking up from a Future took as long as the disk."""
+
+    def __init__(self) -> None:
+        self._waiting = Lock()
+        self._waiting.acquire()
+        self._value: list[T] = []
+        self._wrong: BaseException | None = None
+
+    def give(self, value: T) -> None:
+        """The caller goes on with `value`."""
+        self._value.append(value)
+        self._waiting.release()
+
+    def fail(self, wrong: BaseException) -> None:
+        """The caller goes on with an exception."""
+        self._wrong = wrong
+        self._waiting.release()
+
+    def is_there(self, within_s: float) -> bool:
+        """Whether there is an answer by then."""
+        return self._waiting.acquire(timeout=within_s)
+
+    def value(self) -> T:
+        """What was given; raises what went wrong."""
+        if self._wrong is not None:
+            raise self._wrong
+        return self._value[0]
 
 
 def lock_home(home: Path) -> int:
@@ -128,7 +195,7 @@ def lock_home(home: Path) -> int:
     try:
         descriptor = os.open(home / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as wrong:
-        raise SettingsError(f"{home} cannot be used: {wrong.strerror}.") from None
+        raise SettingsError(f"{home} cannot be used: {wrong.strerror}.") from wrong
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -166,11 +233,17 @@ def _number(conn: sqlite3.Connection, pragma: str) -> int:
     return row[0]
 
 
+def is_full(wrong: Exception) -> bool:
+    """Whether nothing was written because the disk is full; the store goes on, and so should whoever asked."""
+    code = getattr(wrong, "sqlite_errorcode", None)
+    return isinstance(wrong, sqlite3.Error) and code is not None and code & 0xFF == sqlite3.SQLITE_FULL
+
+
 def _in_transaction(db: Database, work: Callable[[Database], T]) -> T:
-    db.execute("begin immediate")
+    db.conn.execute("begin immediate")
     try:
         value = work(db)
-        db.execute("commit")
+        db.conn.execute("commit")
     except BaseException:
         db.rollback()
         raise
@@ -191,7 +264,7 @@ def open_file(path: Path, steps: tuple[Step, ...]) -> Database:
         db.conn.close()
         raise (Damaged if is_damage(wrong) else SettingsError)(
             f"{path} does not open as a database ({wrong}): move it aside, keep it, and start again."
-        ) from None
+        ) from wrong
     return db
 
 

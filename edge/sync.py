@@ -11,8 +11,9 @@ from random import Random
 
 from msgspec import Struct
 
-WINDOW_RECORDS = 16
-WINDOW_BYTES = 64 * 1024  # a record may begin while less is open, so a large one passes the bound by itself
+from edge.share import WINDOW_BYTES, Share
+
+WINDOW_RECORDS = 16  # and so many bytes as `edge.share` finds right: a record may begin while less is open
 AHEAD_RECORDS = 256  # beyond the receipt: what a hub that hangs can make the broker hold of one log
 RESEND_S = 30.0
 RESEND_S_MAX = 600.0
@@ -53,6 +54,7 @@ class _Log:
         self.epoch = 0  # of the hub's last receipt for this log
         self.tries = 0
         self.resend_s: float | None = None
+        self.hot = 1  # everything below was owed when the connection began; what comes after, somebody may wait for
 
     @property
     def is_waiting(self) -> bool:
@@ -70,10 +72,17 @@ class _Log:
 
 
 class Sync:
-    """The sending of one terminal's logs, the first of `logs` before the next wherever both have something to send."""
+    """The sending of one terminal's logs, the first of `logs` before the next wherever both have something to send.
+
+    What was owed before keeps to its share of the uplink. The first log's newest, until they are sent, do not: they are
+    what a person has just done, and go as fast as the window lets them.
+    """
 
     def __init__(self, logs: Sequence[str], chance: Random) -> None:
         self._logs = {name: _Log() for name in logs}
+        self._urgent = logs[0]
+        self._share = Share()
+        self._is_held_back = False
         self._chance = chance
         self._open: dict[tuple[str, int], _Open] = {}  # sent and not acknowledged by the broker
         self._is_connected = False
@@ -110,6 +119,7 @@ class Sync:
         self._open.clear()
         self._is_connected = self._is_hub_here = self._is_born = False
         self._births = 0
+        self._share.gone()
         self._rewind()
         self._resume()
 
@@ -143,6 +153,8 @@ class Sync:
         """`log` was read: from where it is owed, the number the next record will take, the epoch of its receipt."""
         state = self._logs[log]
         state.epoch = epoch
+        if upcoming > state.next and self.is_flowing:
+            state.hot = upcoming
         before, state.lowest_owed, state.next = state.lowest_owed, lowest_owed, upcoming
         if lowest_owed < before:  # the hub was restored: what it lost is owed again
             state.tries = 0
@@ -154,28 +166,37 @@ class Sync:
 
     def want(self, now_s: float) -> Want | None:
         """What to send next; None when there is nothing, or it may not be sent now."""
-        records = WINDOW_RECORDS - len(self._open)
-        size = WINDOW_BYTES - sum(one.size for one in self._open.values())
-        if not self.is_flowing or self._paused_until_s is not None or records <= 0 or size <= 0:
+        self._is_held_back = False
+        if not self.is_flowing or self._paused_until_s is not None:
             return None
         for name, log in self._logs.items():
+            is_urgent = name == self._urgent and log.cursor < log.hot
+            records, size = self._room(is_urgent)
+            if records <= 0 or size <= 0:
+                continue
             while (name, log.cursor) in self._open:  # on its way on this very connection: not twice
                 log.passed(log.cursor, now_s)
             end = min(log.next, log.lowest_owed + AHEAD_RECORDS, log.cursor + records)
             run = next((seq for seq in range(log.cursor, end) if (name, seq) in self._open), end) - log.cursor
-            if run > 0:
+            if run <= 0:
+                continue
+            self._is_held_back = not is_urgent and now_s < self._share.free_s()
+            if not self._is_held_back:
                 return Want(log=name, first=log.cursor, records_max=run, bytes_max=size)
         return None
 
     def sent(self, log: str, seq: int, size: int, now_s: float) -> None:
         """Record `seq` was handed to the connection."""
         self._open[log, seq] = _Open(size, now_s)
+        self._share.sent(size, now_s)
         self._logs[log].passed(seq, now_s)
 
     def acknowledged(self, log: str, seq: int, reason: int, now_s: float) -> None:
         """The broker's answer to `seq`: a place in the window, or the reason why sending must stop for a while."""
-        if self._open.pop((log, seq), None) is None:
+        answered = self._open.pop((log, seq), None)
+        if answered is None:
             return  # of a connection before
+        self._share.answered(answered.size, answered.sent_s, now_s)
         if reason >= REFUSED or reason == NO_SUBSCRIBER:
             self._refused = reason
             self._paused_until_s = now_s + REFUSED_PAUSE_S
@@ -215,6 +236,8 @@ class Sync:
             times.append(self._paused_until_s)
         if self._is_unanswered:
             times.append(self._birth_s)
+        if self._is_held_back:
+            times.append(self._share.free_s())
         return max(0.0, min(times) - now_s) if times else None
 
     @property
@@ -225,6 +248,13 @@ class Sync:
         which nothing seems to be owed would never ask.
         """
         return self.is_flowing and any(log.epoch < self._epoch for log in self._logs.values())
+
+    def _room(self, is_urgent: bool) -> tuple[int, int]:
+        """How many records and bytes may be opened. What is urgent does not wait for a place behind the backlog."""
+        is_open = sum(one.size for one in self._open.values())
+        if is_urgent:
+            return 2 * WINDOW_RECORDS - len(self._open), WINDOW_BYTES - is_open
+        return WINDOW_RECORDS - len(self._open), self._share.window_bytes - is_open
 
     def _patience_s(self, tries: int) -> float:
         """How long to wait for the hub's answer after so many that did not come."""

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from edge.clock import Clock
-from edge.trail import TrailKeeper
+from edge.lifeboat import Trail
 from firmware_bridge.hold import Hold
 from firmware_bridge.pace import Pace
 from firmware_bridge.reader import Counts
@@ -66,7 +66,7 @@ class Tracker:
     def __init__(
         self,
         clock: Clock,
-        trail: TrailKeeper,
+        trail: Trail,
         offer: Callable[[Fix | None, float], None],
         kept: Callable[[], None],
         *,
@@ -87,6 +87,7 @@ class Tracker:
 
     def run(self, readings: Iterable[Reading]) -> None:
         """Until the readings end."""
+        self._flush()  # what an earlier run had collected when it ended without warning
         for reading in readings:
             match reading:
                 case FixRead():

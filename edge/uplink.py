@@ -6,6 +6,7 @@ Two threads that never wait for each other. `Uplink` owns when records are sent 
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping
 from functools import partial
 from queue import Empty, Queue
@@ -16,16 +17,17 @@ import structlog
 from msgspec import Struct
 from sqlite_utils import Database
 
-from edge import again, outbox, poison, policy
+from edge import again, outbox, poison, policy, thinning
 from edge.clock import Clock
 from edge.link import Acknowledged, Closed, Notice, Opened, Sent, Subscribed
-from edge.outbox import LEDGER, Numbers, Signer
+from edge.outbox import LEDGER, TRAIL, Numbers, Signer
 from edge.policy import Cadence, Reported
-from edge.store import Store
+from edge.store import Store, is_full
 from edge.sync import NO_SUBSCRIBER, REFUSED, HubSaid, Sync, Want
 from edge.twin import TAKEN_OVER, Twin
+from serving.beats import ROUND_S_MAX
 from wire.fix import Fix
-from wire.live import Live, LogRange, Presence, sign_live, sign_presence
+from wire.live import Live, LogRange, Presence, as_told, sign_live, sign_presence
 from wire.topics import Up
 
 INBOX_MAX = 1024  # broker answers to 64 open messages, and a few words from the link and the hub
@@ -97,7 +99,8 @@ def farewell(signer: Signer, clock: Clock, software: str, session: int) -> bytes
 class LiveSlot:
     """The newest position of this terminal, and what the hub was last told of it."""
 
-    def __init__(self, signer: Signer, clock: Clock, publish: Publish) -> None:
+    def __init__(self, signer: Signer, clock: Clock, publish: Publish, beat: Callable[[], None] = lambda: None) -> None:
+        self._beat = beat
         self._signer = signer
         self._clock = clock
         self._publish = publish
@@ -165,9 +168,12 @@ class LiveSlot:
         while True:
             with self._changed:
                 while (due := self._due()) is None and not self._is_stopping:
-                    self._changed.wait(self._wait_s())
+                    self._beat()
+                    wait_s = self._wait_s()
+                    self._changed.wait(ROUND_S_MAX if wait_s is None else min(ROUND_S_MAX, wait_s))
                 if self._is_stopping:
                     return
+            self._beat()
             assert due is not None
             self._tell(*due)
 
@@ -196,8 +202,9 @@ class LiveSlot:
 
     def _tell(self, fix: Fix | None, read_s: float, reason: str) -> None:
         now_s = self._clock.mono_s()
+        fix = None if fix is None else as_told(fix)
         live = Live(
-            v=1,
+            v=2,
             device=self._signer.device,
             boot=self._clock.boot,
             mono_ms=self._clock.next_ms(),
@@ -236,10 +243,12 @@ class Uplink:
         software: str,
         chance: Random,
         twin: Twin | None = None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
+        self._beat = beat
         self._twin = twin or Twin()
         self._packet_bytes_max: int | None = None
-        self._again = logs[LEDGER].do(again.cursors)
+        self._again = logs[LEDGER].do(again.cursors) if LEDGER in logs else {}  # none while nothing is saved
         self._again_upto = LEDGER, 1
         self._said_again: dict[int, int] = {}  # by mid, a number of the batch that is on its way once more
         self._logs = logs
@@ -319,13 +328,22 @@ class Uplink:
         """Send what is owed until `stop`."""
         self._look()
         while True:
+            self._beat()
             try:
-                event = self._inbox.get(timeout=self._wait_s())
+                event = self._inbox.get(timeout=min(ROUND_S_MAX, self._wait_s()))
             except Empty:
                 event = None
+            while event is not None and not isinstance(event, _Stop) and not self._inbox.empty():
+                self._take(event)  # what came together is answered together: one look into the store for all of it
+                event = self._inbox.get()
             if isinstance(event, _Stop):
                 return
-            self.step(event)
+            try:
+                self.step(event)
+            except sqlite3.Error as wrong:  # full: what is owed stays owed, and is tried again with the next event
+                if not is_full(wrong):
+                    raise
+                log.error("uplink_disk_full")
 
     def step(self, event: Event | None) -> None:
         """One event, or None when only time has passed, and what is to be sent after it."""
@@ -365,7 +383,7 @@ class Uplink:
                     self._is_look_queued = False
                 self._look()
             case _Again():
-                self._again = self._logs[LEDGER].do(again.cursors)
+                self._again = self._logs[LEDGER].do(again.cursors) if LEDGER in self._logs else {}
             case _:
                 pass
 
@@ -410,7 +428,8 @@ class Uplink:
 
     def _send_records(self, want: Want) -> bool:
         """Whether to go on."""
-        owed = self._logs[want.log].do(lambda db: outbox.read(db, want.first, want.records_max, want.bytes_max))
+        read = thinning.hand_out if want.log == TRAIL else outbox.read
+        owed = self._logs[want.log].do(lambda db: read(db, want.first, want.records_max, want.bytes_max))
         if not owed or owed[0].seq != want.first:
             self._look()
             return self._sync.want(self._clock.mono_s()) != want
@@ -439,7 +458,6 @@ class Uplink:
             return
         if reason in poison.ITS_OWN_FAULT and self._steps_aside(*owed, reason):
             self._sync.changed(*owed)
-            self._look()
         else:
             self._sync.acknowledged(*owed, reason, self._clock.mono_s())
 
@@ -455,6 +473,7 @@ class Uplink:
         is_aside = self._logs[name].do(lambda db: poison.step_aside(db, self._signer, seq, reason))
         if is_aside:
             log.error("record_refused", log=name, seq=seq, reason=reason)
+            self._look()  # what it said is owed anew
         return is_aside
 
     def _send_again(self) -> None:

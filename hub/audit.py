@@ -15,7 +15,7 @@ WENT_BACK = "alarm_went_back"
 NO_BACKUP = "alarm_no_backup"  # 0 after one that was made
 RESTORED = "alarm_restored"
 DAMAGED = "alarm_damaged:"  # before a device
-TRIMMED = "trimmed:"  # in hub_fact, before device:section: how many of its last entries did not fit
+TRIMMED = "trimmed:"  # before device:section: how many of its last entries do not fit in a packet
 
 
 def append(

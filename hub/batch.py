@@ -21,6 +21,8 @@ from wire.keys import NoteKeyList
 EVIDENCE_BYTES_MAX = 4096  # enough to see what it was; a conflicting record is kept whole, it may be the only copy
 QUARANTINE_ROWS_MAX = 1000  # per device; the first are the evidence, the rest is only counted
 
+CONTESTED_MS = 600_000  # how long terminals are told that there was a second one
+
 RecordRow = dict[str, str | bytes | int | None]
 
 _INSERT_RECORD = insert(schema.record)  # built once: building costs as much as running
@@ -28,7 +30,7 @@ _INSERT_RECORD_TO_FOLD = insert(schema.record).returning(schema.record.c.id)
 _SIGNERS = select(schema.signer.c.id, schema.signer.c.digest).where(
     schema.signer.c.digest.in_(bindparam("digests", expanding=True))
 )
-_STRANGERS = select(schema.twin.c.device, schema.twin.c.boot).where(schema.twin.c.is_stranger.is_(True))
+_TWINS = select(schema.twin)
 _QUARANTINED = (
     select(func.count()).select_from(schema.quarantine).where(schema.quarantine.c.device == bindparam("of_device"))
 )
@@ -59,16 +61,15 @@ class Batch:
         self.is_shelf = False
         self.wanted: list[Wanted] = []
         self.refused = 0
-        self.strangers = {(row.device, bytes(row.boot)) for row in connection.execute(_STRANGERS)}  # mostly nobody
+        twins = connection.execute(_TWINS).all()  # mostly nobody
+        self.strangers = {(row.device, bytes(row.boot)) for row in twins if row.is_stranger}
+        self.contested = {row.device for row in twins if now_ms - row.newest_ms < CONTESTED_MS}
         self.is_troubled = False
         self.owes: dict[str, Owes] = {}
         self.affected: set[str] = set()  # devices whose desired state has changed for another reason than their unit
-        self._digests = {device: _digest(named[device]) for device in named}
-        self._signers: dict[bytes, int] = {}
+        self._devices = named
+        self._signers: dict[bytes, int] | None = None
         self._waiting: list[RecordRow] = []
-        if named:
-            for row in connection.execute(_SIGNERS, {"digests": list(self._digests.values())}):
-                self._signers[row.digest] = row.id
 
     def heard(self, device: str) -> None:
         """A device said a new word."""
@@ -84,7 +85,10 @@ class Batch:
 
     def signer(self, device: Device) -> int:
         """The row that keeps this device's key and certificate as they are now."""
-        digest = self._digests[device.device]
+        if self._signers is None:
+            digests = [_digest(one) for one in self._devices.values()]
+            self._signers = {row.digest: row.id for row in self.connection.execute(_SIGNERS, {"digests": digests})}
+        digest = _digest(device)
         if digest not in self._signers:
             made = self.connection.execute(
                 insert(schema.signer)

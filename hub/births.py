@@ -72,22 +72,29 @@ def take_presence(batch: Batch, device: Device, said: Presence) -> None:
             return
         batch.lost(device.device)
         return
-    if clones.is_stranger(batch, device, said):
-        return  # the receipts of its logs say by which bytes we hold them
-    if current is None or said.boot != current.boot:
-        if current is None or not _is_known(batch.connection, device.device, said.boot):
-            _begin(batch, device.device, said.boot)
-        elif not clones.takes_turns(batch, device, said, current):
+    earlier = None
+    if current is not None and said.boot != current.boot:
+        earlier = clones.earlier(batch.connection, device.device, said)
+        if earlier is not None and not clones.is_news(said, earlier, current):
             batch.marks.drop(Dropped.EARLIER_BOOT)
             return
-    elif said.mono_ms < current.mono_ms:  # not by session: a terminal that lost its ledger counts anew
+    elif (
+        current is not None and said.mono_ms < current.mono_ms
+    ):  # not by session: a terminal that lost its ledger counts anew
         batch.marks.drop(Dropped.REPEATED)
         return
-    elif said.mono_ms == current.mono_ms:
+    elif current is not None and said.mono_ms == current.mono_ms:
         # The broker kept it and says it again. It may be long gone, so it is not here until it says a new word,
         # but if it is here, it missed what we sent while we were away.
         batch.births[device.device] = None
         return
+    if clones.is_stranger(batch, device, said):
+        return  # the receipts of its logs say by which bytes we hold them
+    if current is None or said.boot != current.boot:
+        if earlier is None:
+            _begin(batch, device.device, said.boot)
+        else:
+            clones.take_turns(batch, device, earlier, current)
     _born(batch, device, said)
 
 

@@ -4,13 +4,13 @@ One certificate is one name at the broker, so the two throw each other off and t
 apart is their log: the copy counts on under the numbers of the original. Four things are evidence:
 
 * a birth whose marks name other bytes than we hold under one of its numbers;
-* a birth that counts less than we hold;
 * a record with a number that we hold with other bytes;
+* a birth that counts less than we hold;
 * a birth of an earlier power-on that is newer than everything heard from it, after a later one was born.
 
-The first three say who the stranger is: the log that is held wins, because people have acted on it. All that comes from
+The first two say who the stranger is: the log that is held wins, because people have acted on it. All that comes from
 the stranger's power-on is kept apart, whole, and is answered by nothing but a receipt that names the bytes we hold, by
-which it learns that it is one. The last says only that there are two: both are served until one contradicts.
+which it learns that it is one. The others say only that there are two: both are served until one contradicts.
 An emergency is raised whoever presses.
 """
 
@@ -45,9 +45,15 @@ _STANDS_IN = frozenset({str(Kind.DAMAGED), str(Kind.REFUSED)})  # a board's own 
 
 
 def is_stranger(batch: Batch, device: Device, said: Presence) -> bool:
-    """Whether this birth is of a board whose log is not the one we hold; flagged if it was not known."""
+    """Whether this birth, which is news, is of a board whose log is not the one we hold; flagged if it was not known.
+
+    One that counts less than we hold is flagged and no stranger yet: a broker that lost its memory may say an old birth
+    of a power-on that we never heard of. If it is a board with an old card, its next record contradicts.
+    """
     if (device.device, said.boot) in batch.strangers:
         _flag(batch, device.device, said.boot, CONTRADICTS, is_stranger=True)
+        for log in said.logs:
+            batch.logs.through(device.device, log.log_id, log.name)
         return True
     for log in said.logs:
         through = batch.logs.through(device.device, log.log_id, log.name)
@@ -57,29 +63,35 @@ def is_stranger(batch: Batch, device: Device, said: Presence) -> bool:
                 _flag(batch, device.device, said.boot, CONTRADICTS, is_stranger=True)
                 return True
         if log.next - 1 < through and _newest_boot(batch.connection, device.device, log.log_id) != said.boot:
-            _flag(batch, device.device, said.boot, WENT_BACK, is_stranger=True)
-            return True
+            _flag(batch, device.device, said.boot, WENT_BACK, is_stranger=False)
     return False
 
 
-def takes_turns(batch: Batch, device: Device, said: Presence, current: Row[tuple[object, ...]]) -> bool:
-    """Whether this birth, of a power-on before the `current` one, is news: then there are two boards, and it is here again.
+def earlier(connection: Connection, device: str, said: Presence) -> Row[tuple[object, ...]] | None:
+    """What is known of the power-on that speaks; None when it is a new one."""
+    table = schema.boot
+    return connection.execute(select(table).where(table.c.device == device, table.c.boot == said.boot)).first()
+
+
+def is_news(said: Presence, known: Row[tuple[object, ...]], current: Row[tuple[object, ...]]) -> bool:
+    """Whether this birth, of a power-on before the `current` one, was said after that one's.
 
     What the broker kept and says again is not newer than what we heard; and births of one device come in their order, so
     one that comes after the birth of a later power-on was said after it.
     """
+    return bool(current.mono_ms >= 0 and 0 <= known.mono_ms < said.mono_ms)
+
+
+def take_turns(
+    batch: Batch, device: Device, known: Row[tuple[object, ...]], current: Row[tuple[object, ...]] | None
+) -> None:
+    """There are two boards, and the earlier power-on is the one that is here now."""
     table = schema.boot
-    known = batch.connection.execute(
-        select(table).where(table.c.device == device.device, table.c.boot == said.boot)
-    ).first()
-    if known is None or current.mono_ms < 0 or said.mono_ms <= known.mono_ms or known.mono_ms < 0:
-        return False
-    for boot in (said.boot, current.boot):
+    for boot in (known.boot, *(() if current is None else (current.boot,))):
         _flag(batch, device.device, boot, TAKES_TURNS, is_stranger=False)
     newest = batch.connection.execute(select(func.max(table.c.id))).scalar_one()
     batch.connection.execute(update(table).where(table.c.id == known.id).values(id=newest + 1))
     batch.marks.newest.pop(device.device, None)
-    return True
 
 
 def conflicts(batch: Batch, record: Record, stored: bytes) -> bool:
@@ -200,6 +212,7 @@ def _flag(batch: Batch, device: str, boot: bytes, why: str, *, is_stranger: bool
         )
     if is_stranger:
         batch.strangers.add((device, boot))
+    batch.contested.add(device)
     batch.is_troubled = True
 
 

@@ -39,6 +39,7 @@ class DownlinkParts(Struct, frozen=True, kw_only=True):
     vouched: Vouched
     look_s: float = LOOK_S
     again_s: float = AGAIN_S_MIN
+    beat: Callable[[], None] = lambda: None
 
 
 class _Sent(Struct, kw_only=True):
@@ -98,6 +99,7 @@ class Downlink:
     def run(self) -> None:
         """Send what was asked for, until `stop`."""
         while (asked := self._next()) is not None:
+            self._parts.beat()
             try:
                 self._answer(asked)
             except store.FAILS as wrong:

@@ -108,7 +108,7 @@ def _ended(batch: Batch) -> Taken:
     batch.logs.write()
     connection = batch.connection
     return Taken(
-        receipts=batch.logs.receipts(store.epoch(connection)),
+        receipts=batch.logs.receipts(store.epoch(connection), batch.contested) if batch.logs.is_asked else (),
         births=tuple(batch.births),
         here=tuple(batch.here),
         gone=tuple(batch.gone),

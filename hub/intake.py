@@ -68,6 +68,7 @@ class IntakeParts(Struct, frozen=True, kw_only=True):
     presence: Presence
     told: Told
     now_ms: Callable[[], int]
+    beat: Callable[[], None] = lambda: None
 
 
 def run(parts: IntakeParts, stopping: Event) -> None:
@@ -80,6 +81,7 @@ def _run(parts: IntakeParts, stopping: Event, verifiers: Executor) -> None:
     kept_s = said_s = monotonic()
     refused = 0
     while not stopping.is_set():
+        parts.beat()
         batch = parts.link.receive(WAIT_S)
         if batch:
             try:

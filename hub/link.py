@@ -38,7 +38,7 @@ OUTGOING_MAX = 4096  # snapshots and receipts on their way; more are refused and
 BACKOFF_S_MAX = 30.0
 DROPPED_S_MAX = 2.0  # after a connection that we ended ourselves: the broker is well, and the database may be again
 HEALTHY_S = 60.0
-PRESENCE_S = 60.0  # the hub's clock in its retained presence is never older than this
+PRESENCE_S = 600.0  # the hub's clock in its retained presence is never older; each word of it goes to every terminal
 STOP_S_MAX = 1.0
 PLACE_S = 0.5  # how soon a full queue's thread sees that the connection is over
 
@@ -83,7 +83,9 @@ class Link:
         presence: Callable[[bool], bytes],
         says_up: Callable[[bool], None],
         chance: Random,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
+        self._beat = beat
         self._settings = settings
         self._presence = presence
         self._says_up = says_up
@@ -98,6 +100,7 @@ class Link:
         """Connect, and connect again, until `stop`."""
         tries = 0
         while not self._stopping.is_set():
+            self._beat()
             began_s = monotonic()
             self._dropped.clear()
             why = self._connected_once()
@@ -124,11 +127,16 @@ class Link:
         return self._client is not None
 
     def publish(self, topic: topics.Topic, payload: bytes) -> bool:
-        """Send at QoS 1; False when the link is down or full, and nothing was sent."""
+        """Send at QoS 1; False when the link is down or full, and nothing was sent.
+
+        Receipts go at QoS 0: one that is lost is said again after the resend it causes, and the terminal's answer to
+        each would be a fifth of what a record costs on the air.
+        """
         client = self._client
         if client is None:
             return False
-        return client.publish(topics.text(topic), payload, qos=1).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+        qos = 0 if isinstance(topic, topics.Receipts) else 1
+        return client.publish(topics.text(topic), payload, qos=qos).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def receive(self, wait_s: float) -> list[Received]:
         """All that came, waiting at most `wait_s` for the first."""
@@ -177,6 +185,7 @@ class Link:
     def _conversation(self, client: Client, steps: Queue[tuple[_Step, str]]) -> str:
         spoken_s = 0.0
         while not self._dropped.is_set():
+            self._beat()
             try:
                 step, why = steps.get(timeout=0.1)
             except Empty:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
@@ -42,14 +42,12 @@ class Logs:
         self._asked: dict[tuple[str, bytes], int] = {}
         self._moved: set[tuple[str, bytes]] = set()
         self._tips: dict[tuple[str, bytes], bytes] = {}  # of the record that each log ends with, where it came just now
-        names = sorted(devices)
-        for row in connection.execute(_HELD, {"devices": names}) if names else ():
-            self._names[row.device, row.log_id] = row.name
-            self._held[row.device, row.log_id] = row.through
+        self._unread = sorted(devices)  # most batches of a quiet hour hold positions only, and ask for no log
 
     def through(self, device: str, log_id: bytes, name: str = "") -> int:
         """How far the log is held; its row is made when there is none, its name learned when there is one to learn."""
         log = (device, log_id)
+        self._read()
         if log not in self._held:
             self._connection.execute(insert(_table).values(device=device, log_id=log_id, name=name, through=0))
             self._held[log], self._names[log] = 0, name
@@ -66,6 +64,11 @@ class Logs:
         self._moved.add((device, log_id))
         self._tips[device, log_id] = b"" if data is None else records.tip(data)
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether there is any receipt to send."""
+        return bool(self._asked)
+
     def write(self) -> None:
         """Write down what moved."""
         if self._moved:
@@ -74,8 +77,8 @@ class Logs:
                 [{"of_device": log[0], "of_log": log[1], "to": self._asked[log]} for log in sorted(self._moved)],
             )
 
-    def receipts(self, epoch: int) -> tuple[Receipt, ...]:
-        """One for each log that was asked about."""
+    def receipts(self, epoch: int, contested: Collection[str] = ()) -> tuple[Receipt, ...]:
+        """One for each log that was asked about. `contested`: devices that two boards speak as."""
         return tuple(
             Receipt(
                 v=records.VERSION,
@@ -84,9 +87,17 @@ class Logs:
                 through=through,
                 epoch=epoch,
                 tip=self._tip(device, log_id, through),
+                is_contested=device in contested,
             )
             for (device, log_id), through in self._asked.items()
         )
+
+    def _read(self) -> None:
+        if self._unread:
+            for row in self._connection.execute(_HELD, {"devices": self._unread}):
+                self._names[row.device, row.log_id] = row.name
+                self._held[row.device, row.log_id] = row.through
+            self._unread = []
 
     def _tip(self, device: str, log_id: bytes, through: int) -> bytes:
         known = self._tips.get((device, log_id))

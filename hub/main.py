@@ -19,6 +19,7 @@ from random import SystemRandom
 from threading import Event, Thread, Timer
 
 import click
+import sdnotify
 import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 from flask import Flask
@@ -67,6 +68,7 @@ from hub.settings import (
     text_of,
 )
 from hub.web.app import ConsoleParts, create_console
+from serving.beats import Beats
 from serving.server import Server, http_server, https_server
 from wire.codec import Malformed, decode
 from wire.keys import (
@@ -87,6 +89,8 @@ CONSOLE_THREADS = VIEWERS_MAX + 16  # every open page holds one for its stream
 CONSOLE_BODY_BYTES_MAX = 64 * 1024
 STOP_S_MAX = 2.6  # then the process ends as it is; everything that was promised is on the disk
 MAINTENANCE_S = 3600.0
+BEAT_S = 5.0
+HUNG_S_MAX = 25.0  # a database that is locked answers after some seconds; what lasts longer is no answer
 
 HOME = click.option(
     "--home", type=click.Path(path_type=Path), required=True, help="The folder of this hub: settings, keys, database."
@@ -271,21 +275,42 @@ def run(home: Path, stop: Event) -> list[str]:
         broker.start()
         stack.callback(broker.stop)
         _start_keeping(home, settings, engine, stack, fail, stop)
-        for server in _start_pipes(home, settings, ca, engine, stack, fail, stop):
+        beats = Beats()
+        for server in _start_pipes(home, settings, ca, engine, stack, fail, stop, beats):
             stack.callback(server.stop)
         click.echo(
             f"ready console={_console_url(settings)} api=https://{settings.device_api.name}:{settings.device_api.port} "
             f"broker={settings.broker.name}:{settings.broker.port}"
         )
         sys.stdout.flush()
-        while not stop.wait(MAINTENANCE_S):
-            with engine.begin() as connection:
-                is_written = renew_crl(home, ca, connection, _now_s())
-            if is_written:
-                broker.reload()
+        _watch(partial(_maintain, home, ca, engine, broker), beats, fail, stop)
         _end_late()
         _log.info("stopping")
     return failures
+
+
+def _watch(maintain: Callable[[], None], beats: Beats, fail: Callable[[str], None], stop: Event) -> None:
+    """Until `stop`; the watchdog of systemd is fed while every pipe goes round."""
+    systemd = sdnotify.SystemdNotifier()
+    systemd.notify("READY=1")
+    maintain_s = time.monotonic() + MAINTENANCE_S
+    while not stop.wait(BEAT_S):
+        if (hung := beats.hung()) is not None:
+            _log.error("a pipe hangs", pipe=hung)
+            fail(hung)
+            continue
+        systemd.notify("WATCHDOG=1")
+        if time.monotonic() >= maintain_s:
+            maintain()
+            maintain_s = time.monotonic() + MAINTENANCE_S
+    systemd.notify("STOPPING=1")
+
+
+def _maintain(home: Path, ca: Ca, engine: Engine, broker: Broker) -> None:
+    with engine.begin() as connection:
+        is_written = renew_crl(home, ca, connection, _now_s())
+    if is_written:
+        broker.reload()
 
 
 class _Told(Struct, frozen=True):
@@ -334,6 +359,7 @@ def _start_pipes(
     stack: ExitStack,
     fail: Callable[[str], None],
     stop: Event,
+    beats: Beats,
 ) -> list[Server]:
     """Start everything between the broker and the browsers; the servers, which are to be stopped first."""
     with engine.begin() as connection:
@@ -347,7 +373,13 @@ def _start_pipes(
             here.all_gone(_now_ms())
             board.changed()
 
-    link = Link(_link_settings(home, settings), _presence(settings, ca.snapshot_key, epoch), says_up, SystemRandom())
+    link = Link(
+        _link_settings(home, settings),
+        _presence(settings, here, ca.snapshot_key, epoch),
+        says_up,
+        SystemRandom(),
+        beats.of("link", HUNG_S_MAX),
+    )
     vouched = desired.Vouched(agency=settings.agency, note_keys=ca.note_keys, key_statement=ca.statement)
     downlink = Downlink(
         DownlinkParts(
@@ -356,6 +388,7 @@ def _start_pipes(
             connected=here.connected,
             snapshot_key=ca.snapshot_key,
             vouched=vouched,
+            beat=beats.of("downlink", HUNG_S_MAX),
         )
     )
     marks = Marks()
@@ -369,6 +402,7 @@ def _start_pipes(
         presence=here,
         told=_Told(board, downlink),
         now_ms=_now_ms,
+        beat=beats.of("intake", HUNG_S_MAX),
     )
 
     def changed() -> None:
@@ -456,10 +490,13 @@ def _console_server(home: Path, settings: Settings, app: Flask) -> Server:
     return http_server(console.host, console.port, app, threads=CONSOLE_THREADS, body_bytes_max=CONSOLE_BODY_BYTES_MAX)
 
 
-def _presence(settings: Settings, key: ec.EllipticCurvePrivateKey, epoch: int) -> Callable[[bool], bytes]:
+def _presence(
+    settings: Settings, here: Presence, key: ec.EllipticCurvePrivateKey, epoch: int
+) -> Callable[[bool], bytes]:
     def signed(is_here: bool) -> bytes:
+        spread_s = here.spread_s(settings.state_spread_s)
         return sign_hub_presence(
-            HubPresence(v=1, is_here=is_here, epoch=epoch, spread_s=settings.state_spread_s, wall_ms=_now_ms()), key
+            HubPresence(v=1, is_here=is_here, epoch=epoch, spread_s=spread_s, wall_ms=_now_ms()), key
         )
 
     return signed

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from hub import schema
 from hub.arrivals import Arrival, Refusal, Why
-from wire import live, records, signature, topics
+from wire import compact, live, records, signature, topics
 from wire.codec import Malformed, decode
 from wire.live import Live, Presence
 from wire.records import Alarm, Record
@@ -132,6 +132,8 @@ def _said(channel: Up, payload: bytes, device: Device) -> Live | Presence | Reco
 
 def _why(context: Context, payload: bytes, device: str, key: ec.EllipticCurvePublicKey) -> Why:
     """What is wrong with a message that did not open: its form, its signature, or whose it is."""
+    if context is Context.LIVE and compact.is_compact(payload):
+        return Why.SIGNATURE if compact.reads(payload) else Why.MALFORMED
     try:
         message = decode(payload, signature.Signed)
     except Malformed:

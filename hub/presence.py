@@ -20,6 +20,10 @@ class Word(StrEnum):
     NEVER = "never"
 
 
+RETURNS_PER_S = (
+    50  # a handshake costs the broker's one thread 3 ms, what is owed and asked for then costs the hub 10 ms
+)
+SPREAD_S_MAX = 60.0
 LATE_MS = 30_000  # what waits for less is on its way, and no dispatcher's business
 
 
@@ -99,6 +103,11 @@ class Presence:
                 is_late=said.records > 0 and since_ms is not None and now_ms - since_ms >= LATE_MS,
             )
             return self._with_owed(said.device) != before
+
+    def spread_s(self, at_least_s: float) -> float:
+        """Over how long the terminals there are shall come back when the broker has closed on all of them."""
+        with self._lock:
+            return max(at_least_s, min(SPREAD_S_MAX, len(self._states) / RETURNS_PER_S))
 
     def connected(self) -> frozenset[str]:
         """Who is connected."""

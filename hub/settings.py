@@ -69,7 +69,8 @@ class Backups(Struct, frozen=True, kw_only=True):
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """All of hub.toml. `state_spread_s`: over how long terminals spread their return after the broker was away."""
+    """All of hub.toml. `state_spread_s`: over how long terminals spread their return after the broker was away; a
+    fleet too large for that takes longer, see `hub.presence`."""
 
     agency: str
     state_spread_s: float = 10.0

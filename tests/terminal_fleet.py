@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from edge import held, identity
 from edge.identity import Identity
-from edge.store import Store
+from edge.store import Saves
 from wire.codec import encode
 from wire.enrollment import (
     DEVICE_CHAIN_FILE,
@@ -118,7 +118,7 @@ class TerminalFleet:
         (folder / ROOT_FILE).write_bytes(self.root.public_bytes(Encoding.PEM))
         return identity.load(home)
 
-    def say(self, store: Store, who: Identity, section: str, content: Struct, now_ms: int = 1_700_000_000_000) -> None:
+    def say(self, store: Saves, who: Identity, section: str, content: Struct, now_ms: int = 1_700_000_000_000) -> None:
         """The hub's newest word on `section`, kept by the terminal as its downlink would."""
         self._versions += 1
         version = Version(epoch=1, n=self._versions)

@@ -12,6 +12,7 @@ import json
 import msgspec
 from msgspec import Struct
 
+from wire.compact import CompactLive
 from wire.contract import BODIES, CHANNELS, SECTIONS, Channel, Opaque
 from wire.records import VERSION, Record
 from wire.signature import Context
@@ -109,7 +110,9 @@ def _message(kind: type[Struct], context: Context, signer: str) -> Json:
         "title": kind.__name__,
         "summary": _summary(kind),
         "contentType": MSGPACK,
-        "payload": {
+        "payload": _compact(kind, context, signer)
+        if kind is CompactLive
+        else {
             "type": "array",
             "title": "Signed",
             "minItems": 2,
@@ -135,6 +138,19 @@ def _message(kind: type[Struct], context: Context, signer: str) -> Json:
     if kind is Snapshot:
         described["x-opens-to"] = {str(section): _ref(content) for section, content in SECTIONS.items()}
     return described
+
+
+def _compact(kind: type[Struct], context: Context, signer: str) -> Json:
+    return {
+        "type": "string",
+        "format": "binary",
+        "title": "Compact",
+        "description": (
+            f"0x02, 64 bytes r‖s by {signer}, MessagePack of a {kind.__name__}; the signature is over the context"
+            f" {context}, a zero byte, the device id of the topic, a zero byte and the MessagePack"
+        ),
+        "x-contains": _ref(kind),
+    }
 
 
 def _body(body: type[Struct] | Opaque) -> Json:

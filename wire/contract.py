@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from wire.compact import CompactLive
 from wire.facts import (
     AuditFact,
     ClockCorrected,
@@ -36,7 +37,7 @@ class Opaque(StrEnum):
     """A body that is no Struct; its layout is told in docs/wire.md."""
 
     NOTE = "a sealed note: [body, signer, signature]"
-    TRAIL = "a packed trail: [1, mono_ms, lat, lon, speed, heading, dropped]"
+    TRAIL = "a packed trail: [2, mono_ms, lat, lon, speed, heading, dropped]"
 
 
 class Channel(Struct, frozen=True, kw_only=True):
@@ -90,8 +91,8 @@ CHANNELS: tuple[Channel, ...] = (
     Channel(
         name="live",
         address="tandem/v1/{device}/up/live",
-        messages=(Live,),
-        contexts=(Context.LIVE,),
+        messages=(CompactLive, Live),
+        contexts=(Context.LIVE_2, Context.LIVE),
         signer=DEVICE,
         qos=0,
         is_retained=False,
@@ -137,7 +138,7 @@ CHANNELS: tuple[Channel, ...] = (
         messages=(Receipt,),
         contexts=(Context.RECEIPT,),
         signer=SNAPSHOT,
-        qos=1,
+        qos=0,
         is_retained=False,
         is_up=False,
         summary="The hub holds everything of a log through a number.",

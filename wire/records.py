@@ -84,7 +84,7 @@ class Receipt(Struct, frozen=True, kw_only=True, array_like=True):
 
     `epoch` is the hub's state epoch: it rises when the hub was restored from a backup, and only a higher epoch makes a
     lower `through` believable. `tip`: of the record that the hub holds under `through`, empty where it holds none; a
-    terminal whose own record of that number is another one was not meant, for there are two boards with its identity.
+    terminal whose own record of that number is another one was not meant, for there are two boards with its identity. `is_contested`: the hub has heard two of them lately.
     """
 
     v: int
@@ -93,6 +93,7 @@ class Receipt(Struct, frozen=True, kw_only=True, array_like=True):
     through: int
     epoch: int
     tip: bytes = b""
+    is_contested: bool = False
 
     def __post_init__(self) -> None:
         device_id(self.device)

@@ -25,6 +25,7 @@ class Context(StrEnum):
     RECORD = "tandem-record-v1"
     ALARM = "tandem-alarm-v1"
     LIVE = "tandem-live-v1"
+    LIVE_2 = "tandem-live-v2"
     PRESENCE = "tandem-presence-v1"
     HUB_PRESENCE = "tandem-hub-presence-v1"
     STATE = "tandem-state-v1"

@@ -11,7 +11,7 @@ import structlog
 from flask import Flask, Response, jsonify, make_response, redirect, render_template, request, url_for
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from edge.emergency import View
+from edge.emergency_state import View
 from edge.errors import Refused
 from edge.screen import duress, guard, words
 from edge.screen.clinical import clinical_views
@@ -19,7 +19,7 @@ from edge.screen.crew import crew_views
 from edge.screen.desk_pages import desk_views
 from edge.screen.picture import Cab, ScreenParts
 from edge.screen.words import EmergencyWords
-from edge.store import StoreGone
+from edge.store import StoreGone, is_full
 from wire.codec import Malformed
 from wire.incident import DISPOSITIONS
 from wire.status import LABEL
@@ -35,6 +35,16 @@ _STATUS_CODE = {
     "no_note": 404,
     "not_saving": 503,
 }
+_WITHOUT_DISK = (
+    "static",
+    "crew.main",
+    "crew.strip",
+    "crew.assignment",
+    "crew.state",
+    "crew.set_theme",
+    "crew.lock",
+    "desk.lock",
+)
 _DISK_REFUSES = frozenset({errno.EIO, errno.ENOSPC, errno.EROFS, errno.EDQUOT})
 _log = structlog.get_logger()
 
@@ -66,6 +76,7 @@ def create_screen(parts: ScreenParts) -> Flask:
     cab = Cab(parts)
     duress.keep_a_thread(app)
     guard.install(app, parts.identity.device)
+    _refuse_while_not_saving(app, parts)
     app.register_blueprint(duress.duress_views(cab))
     app.register_blueprint(crew_views(cab))
     if parts.identity.kind == "desk":
@@ -74,6 +85,20 @@ def create_screen(parts: ScreenParts) -> Flask:
         app.register_blueprint(clinical_views(cab))
     _install_errors(app, parts)
     return app
+
+
+def _refuse_while_not_saving(app: Flask, parts: ScreenParts) -> None:
+    """While nothing is saved nothing is taken: what can be read, the emergency and the colors are all there is."""
+
+    @app.before_request
+    def check() -> None:
+        why = parts.not_saving()
+        if why is None or request.endpoint in _WITHOUT_DISK or request.blueprint == "duress":
+            return
+        if request.method == "POST":
+            parts.unsaved()
+        word = "Not saved" if request.method == "POST" else "Not saving"
+        raise Refused("not_saving", f"{word}: {why}. Use the radio, and tell the fleet tech. Emergency still works.")
 
 
 def theme(device: str) -> str:
@@ -111,8 +136,7 @@ def _install_errors(app: Flask, parts: ScreenParts) -> None:
         _log.error("screen_not_saved", endpoint=request.endpoint, error=type(wrong).__name__)
         if request.method == "POST":
             parts.unsaved()
-        is_full = getattr(wrong, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
-        why = "the disk is full" if is_full else "the terminal cannot write to its disk"
+        why = "the disk is full" if is_full(wrong) else "the terminal cannot write to its disk"
         return _answer(503, "not_saved", f"Not saved: {why}. Use the radio, and tell the fleet tech.")
 
     @app.errorhandler(OSError)

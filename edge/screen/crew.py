@@ -35,7 +35,8 @@ def crew_views(cab: Cab) -> Blueprint:
     @views.get("/")
     def main() -> str:
         picture = cab.look(guard.session().id)
-        has_keys = picture.is_desk and picture.shift is not None and desk.has_keys(parts.home, picture.shift.staff)
+        may_ask = picture.is_desk and picture.shift is not None and picture.not_saving is None
+        has_keys = may_ask and picture.shift is not None and desk.has_keys(parts.home, picture.shift.staff)
         return render_template("main.html", p=picture, people=people(picture, parts.home), has_keys=has_keys)
 
     @views.get("/live/strip")
@@ -295,10 +296,17 @@ def _state(p: Picture, clock: ClockState) -> dict[str, object]:
             {"id": entry.note_id.hex(), "encounter": entry.encounter.hex(), "state": str(entry.state)}
             for entry in p.entries
         ],
+        "saving": {"is_saving": p.not_saving is None, "why": None if p.not_saving is None else p.not_saving.head},
         "health": {
             "receiver": _receiver_health(p.gps_state),
             "clock": msgspec.structs.asdict(clock),
             "pins": _pins(p.pins_state) | {"words": None if p.pins is None else p.pins.head},
+            "disk": {
+                "level": str(p.room_state.level),
+                "free_bytes": p.room_state.free_bytes,
+                "total_bytes": p.room_state.total_bytes,
+                "words": None if p.room is None else f"{p.room.head}: {p.room.detail}",
+            },
         },
     }
 

@@ -10,7 +10,7 @@ from threading import BoundedSemaphore
 
 from flask import Blueprint, Flask, Response, g, make_response, redirect, render_template, request, url_for
 
-from edge.emergency import View
+from edge.emergency_state import View
 from edge.errors import Refused
 from edge.screen import words
 from edge.screen.picture import Cab

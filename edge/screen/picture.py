@@ -18,11 +18,12 @@ from edge.emergency import Emergency
 from edge.identity import Identity
 from edge.notes import Entry, State
 from edge.outbox import Signer
+from edge.room import Room
 from edge.screen import words
 from edge.screen.words import Words
 from edge.screen.zone import Zone
 from edge.shift import Shift
-from edge.store import Store
+from edge.store import Saves
 from edge.tracker import GpsState
 from edge.uplink import LinkState
 from firmware_bridge.pins import PinsState, no_pins
@@ -37,10 +38,11 @@ RECENT_MAX = 8  # encounters that can still be written about after dispatch took
 
 class ScreenParts(Struct, frozen=True, kw_only=True):
     """What the screen is made of; every one belongs to `edge.main`. `zone`: the clinical zone, where somebody else may lock
-    it too; `unsaved`: told that something a person entered could not be saved."""
+    it too; `unsaved`: told that something a person entered could not be saved; `not_saving`: why nothing can be saved now, None
+    while everything is; `room`: how full the disk is."""
 
     identity: Identity
-    store: Store
+    store: Saves
     signer: Signer
     clock: Clock
     home: Path
@@ -51,6 +53,8 @@ class ScreenParts(Struct, frozen=True, kw_only=True):
     pins_state: Callable[[], PinsState] = no_pins
     zone: Zone | None = None
     unsaved: Callable[[], None] = lambda: None
+    not_saving: Callable[[], str | None] = lambda: None
+    room: Callable[[], Room] = Room
 
 
 class Pressed(Struct, frozen=True, kw_only=True):
@@ -89,10 +93,13 @@ class Picture(Struct, frozen=True, kw_only=True):
     link: Words
     gps: Words | None
     pins: Words | None
+    room_state: Room
+    room: Words | None
     trouble: Words | None
     damaged: Words | None
     fresh: Words
     gate: Words | None
+    not_saving: Words | None
     primary: Button | None
     others: tuple[Button, ...]
     pressed: Pressed | None
@@ -129,8 +136,10 @@ class Picture(Struct, frozen=True, kw_only=True):
 
     @property
     def writes_notes(self) -> bool:
-        """Whether the person signed on writes notes here: a sworn partner does not."""
-        return self.shift is not None and (self.person is None or self.person.role != "sworn")
+        """Whether the person signed on writes notes here: a sworn partner does not, and nobody while nothing is saved."""
+        return (
+            self.not_saving is None and self.shift is not None and (self.person is None or self.person.role != "sworn")
+        )
 
 
 class Cab:
@@ -206,8 +215,9 @@ class Cab:
         roster = held.content(db, kem, Section.ROSTER, Roster)
         settings = held.content(db, kem, Section.SETTINGS, TerminalSettings)
         on = shift.current(db)
-        primary, others = _buttons(view)
-        pins_state = parts.pins_state()
+        not_saving = words.not_saving(parts.not_saving())
+        primary, others = _buttons(view) if not_saving is None else (None, ())
+        pins_state, room_state = parts.pins_state(), parts.room()
         return Picture(
             now_ms=now_ms,
             device=parts.identity.device,
@@ -225,10 +235,13 @@ class Cab:
             link=words.link(link_state, now_ms),
             gps=words.gps(gps_state),
             pins=words.pins(pins_state),
+            room_state=room_state,
+            room=words.room(room_state),
             trouble=words.trouble(link_state),
             damaged=words.damaged(salvage.notice(parts.home)),
             fresh=words.freshness(link_state, view.held_ms if view is not None else None, now_ms),
             gate=words.gate(view.current) if view is not None and view.current is not None else None,
+            not_saving=not_saving,
             primary=primary,
             others=others,
             pressed=self.undoable(),
@@ -240,6 +253,8 @@ class Cab:
 
 def people(picture: Picture, home: Path) -> tuple[tuple[StaffMember, bool], ...]:
     """Who may sign on here, and whether each has a PIN on this terminal; by PIN files until the roster has come."""
+    if picture.not_saving is not None:
+        return ()  # nobody signs on now, and the files of their PINs may not be there
     if picture.roster is None:
         return tuple((StaffMember(id=staff, name=staff, role=""), True) for staff in vault.holders(home))
     return tuple((member, vault.has_slot(home, member.id)) for member in picture.roster.staff)

@@ -9,8 +9,9 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from edge.emergency import Phase, View
+from edge.emergency_state import Phase, View
 from edge.outbox import TRAIL
+from edge.room import Level, Room
 from edge.salvage import Rescued
 from edge.tracker import GpsState
 from edge.uplink import LinkState
@@ -195,6 +196,34 @@ def pins(state: PinsState) -> Words | None:
             )
         case Duress.NONE | Duress.WORKS:
             return None
+
+
+def not_saving(why: str | None) -> Words | None:
+    """What a crew must know while the terminal keeps nothing, and what they do instead; None while it saves."""
+    if why is None:
+        return None
+    return Words(
+        shape="not-saving",
+        head=f"Not saving: {why}",
+        detail="Say statuses and notes over the radio. Emergency works. Tell the fleet tech.",
+        mood="bad",
+    )
+
+
+def room(state: Room) -> Words | None:
+    """What a disk that fills up means for a crew; None while there is room."""
+    match state.level:
+        case Level.PLENTY:
+            return None
+        case Level.LOW:
+            head, detail, mood = "Disk nearly full", "positions are being thinned, notes are safe", "wait"
+        case Level.SCARCE:
+            head, detail, mood = "Disk nearly full", "positions are being thinned, tell the fleet tech", "wait"
+        case Level.RESERVE:
+            head, detail, mood = "Disk full", "notes still save, for a while: tell the fleet tech now", "bad"
+        case Level.FULL:
+            head, detail, mood = "Disk full", "nothing more is saved: use the radio, tell the fleet tech", "bad"
+    return Words(shape="disk", head=head, detail=detail, mood=mood)
 
 
 def gate(assignment: Assignment) -> Words:

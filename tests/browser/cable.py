@@ -1,4 +1,4 @@
-"""A network cable between a browser and a hub that a test can pull out and put back."""
+"""A network cable between a client and a server that a test can pull out, put back, or let swallow what it is given."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class Cable:
         self._to_port = to_port
         self._lock = Lock()
         self._open: list[socket.socket] = []
+        self._deaf: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         Thread(target=self._accept, args=(self._listener,), daemon=True).start()
@@ -28,6 +29,11 @@ class Cable:
             broken, self._open = self._open, []
         for one in broken:
             self._end(one)
+
+    def swallow(self) -> None:
+        """What is said on the connections of now goes nowhere, and neither end hears of it. New ones go through."""
+        with self._lock:
+            self._deaf |= set(self._open)
 
     def put_back(self) -> None:
         """New connections go through again."""
@@ -47,8 +53,10 @@ class Cable:
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
             while chunk := source.recv(CHUNK_BYTES):
-                sink.sendall(chunk)
-        self._end(sink)
+                if source not in self._deaf:
+                    sink.sendall(chunk)
+        if source not in self._deaf:
+            self._end(sink)
         self._end(source)
 
     def _end(self, one: socket.socket) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from edge.emergency import Phase
+from edge.emergency_state import Phase
 from edge.link import Message
 from hub import presses
 from hub.presses import Press

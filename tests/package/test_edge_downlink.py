@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from queue import Queue
 
@@ -307,3 +309,19 @@ def test_only_a_higher_epoch_brings_back_presses_that_the_hub_had_heard(terminal
     assert presses() == 0
     terminal.hear(said(Version(2, 3), 0))
     assert presses() == 1
+
+
+def test_a_full_disk_does_not_end_the_downlink_and_what_is_said_again_is_kept(terminal: Terminal) -> None:
+    said = terminal.snapshot("roster", ROSTER, Version(1, 1))
+    pages = terminal.ledger.do(lambda db: db.execute("pragma max_page_count = 1").fetchone()[0])
+    assert pages > 1, "no less than there are"
+    for size in (4000, 1000, 200, 20):  # until there is no room inside the file either
+        with suppress(sqlite3.OperationalError):
+            for n in range(1000):
+                row = [f"{size}-{n}", bytes(size)]
+                terminal.ledger.do(lambda db, row=row: db.execute("insert into held values (?, 0, 0, ?, 0)", row))
+    terminal.hear(said)
+    assert terminal.version("roster") is None
+    terminal.ledger.do(lambda db: db.execute("pragma max_page_count = 100000"))
+    terminal.hear(said)
+    assert terminal.version("roster") == Version(1, 1)

@@ -9,10 +9,11 @@ from threading import Event, Thread
 
 import pytest
 
-from edge import downlink, emergency, held, outbox, schema, shift
+from edge import downlink, emergency_kept, held, outbox, schema, shift
 from edge.clock import Clock
 from edge.downlink import Downlink
-from edge.emergency import Emergency, Phase
+from edge.emergency import Emergency
+from edge.emergency_state import Phase
 from edge.link import Message, Sent, Subscribed
 from edge.outbox import LEDGER, Signer
 from edge.store import Store
@@ -308,7 +309,7 @@ def test_after_a_restart_what_dispatch_had_cleared_stays_over(rig: Rig) -> None:
     until("over", lambda: rig.subject.phase() is Phase.NONE)
     rig.restart()
     assert rig.subject.phase() is Phase.NONE
-    assert rig.store.do(emergency.raised_in) == ()
+    assert rig.store.do(emergency_kept.raised_in) == ()
 
 
 def test_what_only_dispatch_remembers_is_raised_after_a_restart(rig: Rig) -> None:
@@ -326,10 +327,10 @@ def test_a_clearing_that_did_not_know_of_the_last_press_ends_nothing(rig: Rig) -
     first, second = rig.pressed(2)
     rig.say(heard(first, acknowledged_ms=2, by="Nina", cleared_ms=3))
     until("raised anew", lambda: rig.subject.phase() is Phase.RAISED)
-    assert len(rig.store.do(emergency.raised_in)) == 1
+    assert len(rig.store.do(emergency_kept.raised_in)) == 1
     rig.say(heard(second, acknowledged_ms=2, by="Nina", cleared_ms=3))
     until("over", lambda: rig.subject.phase() is Phase.NONE)
-    assert rig.store.do(emergency.raised_in) == ()
+    assert rig.store.do(emergency_kept.raised_in) == ()
 
 
 def test_a_test_is_told_as_one_and_a_real_press_beside_it_is_a_real_one(rig: Rig) -> None:

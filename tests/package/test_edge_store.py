@@ -94,7 +94,7 @@ def test_a_store_cannot_wait_for_itself(ledger: Store) -> None:
 
 
 def test_a_disk_that_fails_ends_the_store_and_says_so(tmp_path: Path) -> None:
-    died: list[str] = []
+    died: list[Exception] = []
     ledger = Store(tmp_path / "ledger.db", schema.LEDGER, died=died.append)
 
     def read_only(db: Database) -> None:

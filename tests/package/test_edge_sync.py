@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from edge.share import FIRST_BYTES, WINDOW_BYTES
 from edge.sync import (
     AHEAD_RECORDS,
     ANSWER_S_MAX,
@@ -13,7 +14,6 @@ from edge.sync import (
     REFUSED_PAUSE_S,
     RESEND_S,
     RESEND_S_MAX,
-    WINDOW_BYTES,
     WINDOW_RECORDS,
     HubSaid,
     Sync,
@@ -108,10 +108,11 @@ def test_the_window_is_sixteen_records_and_an_answer_opens_one_place() -> None:
 
 def test_the_window_is_also_so_many_bytes() -> None:
     sender = Sender(ledger=40).up()
-    sender.size = WINDOW_BYTES // 4
+    sender.size = FIRST_BYTES // 4
     assert sender.send() == ledger(1, 2, 3, 4)
-    sender.answer(("ledger", 1))
-    assert sender.send() == ledger(5)
+    sender.answer(("ledger", 1), ("ledger", 2))  # at once: the link is fast
+    sender.size = WINDOW_BYTES // 4
+    assert sender.send() == ledger(5, 6, 7, 8)
 
 
 def test_a_record_larger_than_the_window_goes_alone() -> None:
@@ -343,3 +344,46 @@ def test_answers_that_never_come_do_not_close_the_window_for_good() -> None:
     sender.now_s += 1
     sender.sync.tick(sender.now_s)
     assert sender.send() == [("ledger", WINDOW_RECORDS + 1)]
+
+
+def on_a_slow_link(sender: Sender) -> None:
+    """Until the share of the backlog is used up: a record takes 70 ms on the air."""
+    for _ in range(100):
+        sent = sender.send()
+        if not sent:
+            return
+        for one in sent:
+            sender.now_s += 0.07
+            sender.answer(one)
+    raise AssertionError("the backlog is never held back")
+
+
+def test_a_backlog_on_a_slow_link_rests_and_goes_on_by_itself() -> None:
+    sender = Sender(trail=AHEAD_RECORDS).up()
+    on_a_slow_link(sender)
+    wait_s = sender.sync.wait_s(sender.now_s)
+    assert wait_s is not None
+    assert 0 < wait_s < 5
+    sender.wait(wait_s)
+    assert sender.send() != []
+
+
+def test_what_a_person_has_just_done_does_not_wait_for_the_backlogs_share() -> None:
+    sender = Sender(ledger=2, trail=AHEAD_RECORDS).up()
+    on_a_slow_link(sender)
+    sender.sync.log_at("ledger", 1, 4, 1, sender.now_s)
+    assert sender.send() == ledger(3)
+
+
+def test_what_a_person_has_just_done_finds_a_place_in_a_window_full_of_backlog() -> None:
+    sender = Sender(trail=AHEAD_RECORDS).up()
+    assert len(sender.send()) == WINDOW_RECORDS
+    sender.sync.log_at("ledger", 1, 2, 1, sender.now_s)
+    assert sender.send() == ledger(1)
+
+
+def test_a_new_trail_record_is_no_more_urgent_than_the_others() -> None:
+    sender = Sender(trail=AHEAD_RECORDS - 1).up()
+    on_a_slow_link(sender)
+    sender.sync.log_at("trail", 1, AHEAD_RECORDS + 1, 1, sender.now_s)
+    assert sender.send() == []

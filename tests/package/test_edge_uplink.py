@@ -7,9 +7,11 @@ from pathlib import Path
 from random import Random
 from threading import Thread
 from time import monotonic, sleep
+from typing import TypeVar
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from sqlite_utils import Database
 
 from edge import outbox, schema, uplink
 from edge.clock import Clock
@@ -25,6 +27,7 @@ from wire.records import Kind, Receipt, open_record
 from wire.stamp import ClockQuality
 from wire.topics import Up
 
+T = TypeVar("T")
 SIGNER = Signer("care-1", ec.generate_private_key(ec.SECP256R1()))
 PUBLIC = SIGNER.key.public_key()
 WALL_S = 1_770_000_000.0
@@ -264,3 +267,44 @@ def until(look: Callable[[], bool]) -> None:
     while not look():
         assert monotonic() < end_s
         sleep(0.01)
+
+
+def test_a_position_that_was_sent_is_marked_on_the_disk_so_that_it_is_never_rewritten(desk: Desk) -> None:
+    desk.append(TRAIL)
+    desk.append(TRAIL)
+    handed = desk.stores[TRAIL].do(lambda db: db.execute("select handed from log").fetchone())
+    assert handed == (0,)
+    desk.up()
+    handed = desk.stores[TRAIL].do(lambda db: db.execute("select handed from log").fetchone())
+    assert (desk.records(), handed) == ([1, 2], (2,))
+
+
+class Full:
+    """A store on a disk that is full for whatever writes to the log's row."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def do(self, work: Callable[[Database], T]) -> T:
+        def full(db: Database) -> T:
+            db.execute(f"pragma max_page_count = {db.execute('pragma page_count').fetchone()[0]}")
+            before = db.conn.total_changes
+            value = work(db)
+            if db.conn.total_changes > before:
+                db.execute("create table more (data blob)")  # more than there is: SQLite's own word for it
+            return value
+
+        return self.store.do(full)
+
+
+def test_a_full_disk_does_not_end_the_uplink_and_the_ledger_still_goes_out(desk: Desk) -> None:
+    desk.append(LEDGER)
+    desk.append(TRAIL)
+    desk.uplink._logs = {LEDGER: desk.stores[LEDGER], TRAIL: Full(desk.stores[TRAIL])}
+    desk.is_connected = True
+    for event in (Opened(1), Subscribed(), HubSaid(True, 1)):
+        desk.inbox.put(event)
+    desk.uplink.stop()
+    desk.uplink.run()
+    channels = [channel for channel, _, _, _ in desk.sent]
+    assert channels == [Up.PRESENCE, Up.LOG]

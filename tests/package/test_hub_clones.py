@@ -76,13 +76,31 @@ def test_the_birth_of_a_copy_whose_log_says_otherwise_flags_it_and_its_log_stand
     assert [receipt.through for receipt in agency.take(going_on).receipts] == [3]  # its numbers stay its own
 
 
-def test_a_copy_that_ends_before_what_is_held_is_flagged_at_its_first_birth(agency: Agency) -> None:
+def test_a_copy_that_ends_before_what_is_held_is_flagged_at_its_first_birth_and_a_stranger_by_its_first_record(
+    agency: Agency,
+) -> None:
     first = agency.one
     agency.take(first.birth(), press(first))
     second = first.copied()
     agency.take(press(first), press(first))
     agency.take(second.birth())
+    assert flagged(agency) == {second.boot: False}
+    theirs = press(second, "break")
+    agency.take(theirs)
     assert flagged(agency) == {second.boot: True}
+    assert strays(agency) == [theirs.payload]
+
+
+def test_an_old_birth_of_a_power_on_nobody_heard_of_costs_its_records_nothing(agency: Agency) -> None:
+    terminal = agency.one
+    unheard = terminal.birth()  # the broker kept it, and nobody listened
+    made_then = [press(terminal) for _ in range(2)]
+    terminal.boot = b"n" * 16
+    agency.take(terminal.birth(), made_then[0])
+    agency.take(unheard)  # a broker that lost its memory says it now
+    agency.take(terminal.birth())
+    assert [receipt.through for receipt in agency.take(made_then[1]).receipts] == [2]
+    assert strays(agency) == []
 
 
 def test_two_boards_that_have_recorded_nothing_since_are_both_flagged_when_their_births_take_turns(
@@ -117,13 +135,13 @@ def test_an_emergency_is_raised_whoever_presses(agency: Agency) -> None:
     agency.take(first.birth(), press(first))
     second = first.copied()
     agency.take(press(first), press(first))
-    agency.take(second.birth())
+    agency.take(second.birth(), press(second))
     fact = EmergencyFact(id=b"e" * 16, source="button", mono_ms=second.mono_ms, unit=second.unit)
     record = second.record(Kind.EMERGENCY, fact)
     taken = agency.take(second.arrival(Up.ALARM, record.payload))
     assert taken.changed
     assert len(agency.rows("emergency")["emergency"]) == 1
-    assert strays(agency) == [record.payload]
+    assert strays(agency)[1:] == [record.payload]
 
 
 def test_the_alarm_says_what_to_do_and_a_tech_decides(agency: Agency) -> None:

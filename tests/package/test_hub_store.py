@@ -239,6 +239,11 @@ def test_positions_come_back_after_a_restart(tmp_path: Path) -> None:
     engine.dispose()
 
 
+@pytest.mark.parametrize(("terminals", "spread_s"), [(0, 10.0), (200, 10.0), (1000, 20.0), (50_000, 60.0)])
+def test_a_large_fleet_comes_back_over_a_longer_time(terminals: int, spread_s: float) -> None:
+    assert Presence({f"t-{n}": 0 for n in range(terminals)}).spread_s(10.0) == spread_s
+
+
 def test_presence_is_gone_until_heard_and_never_until_born() -> None:
     here = Presence({"d-one": 50})
     assert (here.state("d-one").word, here.state("d-one").since_ms) == (Word.GONE, 50)

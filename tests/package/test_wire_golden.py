@@ -16,6 +16,7 @@ from msgspec import Struct
 
 import wire
 from wire.codec import decode, encode
+from wire.compact import packed
 from wire.enrollment import Admission, BrokerAddress, Bundle, Challenge, CsrRequest, Enrolled, Facts, Refusal
 from wire.facts import (
     AuditFact,
@@ -186,6 +187,7 @@ MESSAGES: tuple[Struct, ...] = (
     Alarm(v=1, device="t-golden", stamp=STAMP, body=b"body"),
     AuditFact(what="note_opened", outcome="ok", actor="s-1", about=NOTE.hex(), reason="by need"),
     Live(v=1, device="t-golden", boot=BOOT, mono_ms=61_500, age_ms=12, fix=FIX, reason="drift"),
+    packed(FIX, BOOT, 61_500, 12, "drift"),
     LogRange(log_id=LOG, name="ledger", lowest_held=1, lowest_owed=7, next=8),
     Presence(
         v=1,
@@ -275,7 +277,7 @@ MESSAGES: tuple[Struct, ...] = (
 )
 
 LATER: tuple[Struct, ...] = (
-    Receipt(v=1, device="t-golden", log_id=LOG, through=7, epoch=1, tip=b"eight by"),
+    Receipt(v=1, device="t-golden", log_id=LOG, through=7, epoch=1, tip=b"eight by", is_contested=True),
     Live(
         v=1, device="t-golden", boot=BOOT, mono_ms=61_500, age_ms=12, fix=FIX, reason="drift", owed=12, owed_ms=240_000
     ),

@@ -11,11 +11,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from edge import outbox, vault
+from edge import lifeboat, outbox, vault
 from edge.clock import Clock
 from edge.emergency import Emergency
 from edge.identity import Identity
+from edge.lifeboat import Ledger
 from edge.outbox import Signer
+from edge.room import Room
 from edge.schema import LEDGER
 from edge.screen.app import ScreenParts, create_screen
 from edge.store import Store
@@ -69,6 +71,7 @@ class ScreenRig:
         self.signer = Signer(self.who.device, self.who.key)
         self.link = UP
         self.gps = GpsState(word="none") if kind == "desk" else GpsState(word="fix", age_s=0.4, satellites=9)
+        self.room = Room()
         self.mono_s = 1000.0
         self.woken = 0
         self.is_real = real
@@ -77,9 +80,10 @@ class ScreenRig:
 
     def start(self) -> None:
         self.store = Store(self.home / "ledger.db", LEDGER)
+        self.ledger = Ledger(self.store, self.store.do(lifeboat.seen))
         clock = Clock(b"b" * 16, mono_s=time.monotonic if self.is_real else lambda: self.mono_s)
         self.emergency = Emergency(
-            self.store,
+            self.ledger,
             self.who,
             self.signer,
             clock,
@@ -94,7 +98,7 @@ class ScreenRig:
         self.app: Flask = create_screen(
             ScreenParts(
                 identity=self.who,
-                store=self.store,
+                store=self.ledger,
                 signer=self.signer,
                 clock=clock,
                 home=self.home,
@@ -102,6 +106,8 @@ class ScreenRig:
                 gps_state=lambda: self.gps,
                 wake=self.wake,
                 emergency=self.emergency,
+                not_saving=lambda: self.ledger.why,
+                room=lambda: self.room,
             )
         )
 
@@ -154,7 +160,7 @@ class ScreenRig:
         )
 
     def say(self, section: str, content: object) -> None:
-        self.fleet.say(self.store, self.who, section, content, int(time.time() * 1000))  # type: ignore[arg-type]
+        self.fleet.say(self.ledger, self.who, section, content, int(time.time() * 1000))  # type: ignore[arg-type]
 
     def records(self, kind: str) -> list[Record]:
         rows = self.store.do(

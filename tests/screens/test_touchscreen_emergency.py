@@ -8,7 +8,7 @@ from threading import Event, Thread
 
 import pytest
 
-from edge.emergency import Phase, View
+from edge.emergency_state import Phase, View
 from edge.screen import words
 from edge.screen.duress import OTHERS_MAX
 from tests.screens.screen_rig import Browser, ScreenRig, an_assignment

@@ -302,6 +302,16 @@ def drained(senders: Senders, timeout_s: float = PATIENCE_S) -> Owed:
     return until("nothing owed", look, timeout_s, every_s=0.2)
 
 
+def settle(agency: Agency, senders: Senders) -> None:
+    """Wait until every section is held as the hub wants it, and the hub has heard so: pressing a status changes some."""
+    question = "select count(*) from desired where held_epoch is not epoch or held_n is not n"
+
+    def look() -> bool:
+        return agency.ask(question) == [(0,)] and drained(senders).records == 0 and agency.ask(question) == [(0,)]
+
+    until("the newest state held", look, every_s=0.3)
+
+
 def concluded(
     agency: Agency,
     scratch: Path,

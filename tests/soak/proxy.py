@@ -122,8 +122,12 @@ class Proxy:
         return asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result(10)
 
     def close(self) -> None:
+        """End; nothing when it has ended."""
+        if self._loop.is_closed():
+            return
         self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join(10)
+        self._loop.close()
 
     async def _serve(self, listener: socket.socket) -> None:
         server = await asyncio.start_server(
@@ -137,6 +141,7 @@ class Proxy:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0.1)  # transports close in a turn of their own
 
     async def _cut(self) -> int:
         count = len(self._open) // 2

@@ -132,6 +132,7 @@ class Hub:
         self.records: dict[bytes, list[Record]] = {}
         self.births: Queue[Presence] = Queue()
         self.lives: Queue[tuple[Live, float]] = Queue()
+        self.alarms: Queue[float] = Queue()  # when each copy of an emergency came
         broker.issue(fleet, HUB)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(broker.home / "ca.crt")
@@ -163,6 +164,8 @@ class Hub:
                 self.lives.put((open_live(payload, DEVICE, self._public), time.monotonic()))
             case Up.PRESENCE:
                 self.births.put(open_presence(payload, DEVICE, self._public))
+            case Up.ALARM:
+                self.alarms.put(time.monotonic())
             case Up.LOG if not self.is_deaf:
                 self._take(open_record(payload, DEVICE, self._public))
             case _:
@@ -217,7 +220,7 @@ class Terminal:
         self.who: Identity = fleet.terminal(home, DEVICE)
         self._point_to(broker_port)
         table = f'[receiver]\nport = "{receiver}"\n' if receiver else ""
-        (home / "terminal.toml").write_text(f"{table}[screen]\nport = {self.screen_port}\n")
+        (home / "terminal.toml").write_text(f"{table}[disk]\nreserve_mb = 1\n[screen]\nport = {self.screen_port}\n")
         self.environment = {**os.environ, **(environment or {})}
         self.child: subprocess.Popen[str] | None = None
 

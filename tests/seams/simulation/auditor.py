@@ -280,7 +280,7 @@ def _receipts(evidence: Evidence) -> Iterable[_Told]:
     for heard in evidence.receipts:
         try:
             payload, signed = msgspec.msgpack.decode(heard.payload)
-            _, device, log_id, through, epoch = msgspec.msgpack.decode(payload)
+            _, device, log_id, through, epoch, *_ = msgspec.msgpack.decode(payload)
             if evidence.is_garbled and not _verifies(evidence.hub_public, b"tandem-receipt-v1", payload, signed):
                 continue
         except (msgspec.DecodeError, ValueError, TypeError):

@@ -46,7 +46,7 @@ TRACKS = [
             )
         )
     )
-    for n, points in enumerate((1, 4, 10, 10))
+    for n, points in enumerate((1, 12, 60, 60))
 ]
 
 

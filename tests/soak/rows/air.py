@@ -22,7 +22,7 @@ from tests.soak.ground import Ground
 from tests.soak.proxy import NONE, Faults, Proxy
 from tests.soak.report import Outcome, Row
 from tests.soak.rows.links import PACKETS
-from tests.soak.site import Board
+from tests.soak.site import Board, resident_mb
 from tests.soak.touch import Ended, Touch
 from tests.soak.wire import Wire, wires
 from tests.system.edge_site import ROOT, run_command
@@ -81,8 +81,7 @@ class Terminal:
         mock_pins.send(self.board.home, mock_pins.Act(name="duress", is_active=True, for_s=HELD_S))
 
     def resident_mb(self) -> float:
-        with open(f"/proc/{self.process.pid}/statm") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return resident_mb(self.process.pid)
 
     def close(self) -> None:
         """An orderly end."""
@@ -337,7 +336,7 @@ def _is_fresh(console: Browser) -> bool:
 
 
 ROWS = (
-    Row("F07", "no link for long, then everything in order", no_link),
+    Row("F07w", "its wire pulled for long, then everything in order", no_link),
     Row("F08", "30 % loss, 64 kbit/s, 2 s latency while a backlog drains", slow_link),
     Row("F28", "emergency pressed inside F07, F08, F09-F12, F17", emergency),
 )

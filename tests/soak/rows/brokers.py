@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tests.soak.agency import concluded, drained, open_agency, until
+from tests.soak.agency import concluded, drained, open_agency, settle, until
 from tests.soak.ground import Ground
 from tests.soak.report import Outcome, Row
 
@@ -38,6 +38,7 @@ def broker_deaths(ground: Ground, *, deaths: int, terminals: int, each: int, hur
                 mid_drain += senders.owed().records > 0
                 drained(senders, 600)
                 worst_s = max(worst_s, time.monotonic() - began_s)
+            settle(agency, senders)
         finally:
             senders.stop()
         return concluded(
@@ -80,6 +81,7 @@ def mistaken(ground: Ground) -> Outcome:
             # A window of 16, again after a minute, a presence now and then: not hundreds.
             if busiest > 100:
                 findings.append(f"g: {busiest} packets a terminal while the broker refused: a tight loop")
+            settle(agency, senders)
         finally:
             senders.stop()
             proxy.close()

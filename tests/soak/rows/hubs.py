@@ -9,7 +9,7 @@ import time
 from contextlib import closing
 from random import Random
 
-from tests.soak.agency import Agency, concluded, drained, open_agency, until
+from tests.soak.agency import Agency, concluded, drained, open_agency, settle, until
 from tests.soak.broker_view import view
 from tests.soak.ground import Ground
 from tests.soak.images import open_image
@@ -38,6 +38,7 @@ def hanging(ground: Ground) -> Outcome:
                 back_s = time.monotonic()
                 drained(senders, 1800)
                 took_s = time.monotonic() - back_s
+            settle(agency, senders)
         finally:
             senders.stop()
         bound = (WINDOW_RECORDS + KEPT_BESIDES) * terminals
@@ -72,6 +73,7 @@ def all_at_once(ground: Ground) -> Outcome:
                 began_s = time.monotonic()
                 drained(senders, 1800)
                 worst_s = max(worst_s, time.monotonic() - began_s)
+            settle(agency, senders)
         finally:
             senders.stop()
         dropped = (agency.folder / "hub.log").read_text().count("being dropped")
@@ -127,6 +129,7 @@ def dying_unreceipted(ground: Ground, *, times: int, terminals: int, hurry: int 
                 began_s = time.monotonic()
                 drained(senders)
                 worst_s = max(worst_s, time.monotonic() - began_s)
+            settle(agency, senders)
         finally:
             senders.stop()
         return concluded(
@@ -171,6 +174,7 @@ def locked(ground: Ground) -> Outcome:
                 deaths += _start_if_dead(agency)
                 drained(senders, 600)
                 worst_s = max(worst_s, time.monotonic() - freed_s)
+            settle(agency, senders)
         finally:
             senders.stop()
         return concluded(
@@ -204,6 +208,7 @@ def full(ground: Ground) -> Outcome:
                 deaths += _start_if_dead(agency)
                 drained(senders, 600)
                 worst_s = max(worst_s, time.monotonic() - freed_s)
+            settle(agency, senders)
         finally:
             senders.stop()
         outcome = concluded(
@@ -256,7 +261,7 @@ def of_yesterday(ground: Ground) -> Outcome:
                 if forgot <= 0:
                     findings.append("the backup had forgotten nothing, so nothing was tried")
                 time.sleep(1.1)  # the folder moved aside is named by the second
-            _confirmed(agency)
+            settle(agency, senders)
         finally:
             senders.stop()
         if gaps := agency.ask("select count(*) from gap")[0][0]:
@@ -269,12 +274,6 @@ def of_yesterday(ground: Ground) -> Outcome:
             also=f"{again:,} records were forgotten and sent again",
             findings=tuple(findings),
         )
-
-
-def _confirmed(agency: Agency) -> None:
-    """Every section is held as the hub wants it, and what terminals said of that has come."""
-    question = "select count(*) from desired where held_epoch is not epoch or held_n is not n"
-    until("the newest state held", lambda: agency.ask(question) == [(0,)], 120)
 
 
 def _epoch(agency: Agency) -> int:

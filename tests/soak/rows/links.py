@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.soak.agency import Agency, concluded, drained, open_agency, until
+from tests.soak.agency import Agency, concluded, drained, open_agency, settle, until
 from tests.soak.ground import Ground
 from tests.soak.proxy import NONE, Act, Faults, Kind, Proxy, Rule, Way
 from tests.soak.report import Outcome, Row
@@ -60,6 +60,7 @@ def silent(ground: Ground, *, times: int, terminals: int, hurry: int) -> Outcome
             drained(senders)
             worst_hub_s, worst_terminal_s = max(worst_hub_s, hub_s), max(worst_terminal_s, terminal_s)
             worst_back_s = max(worst_back_s, time.monotonic() - healed_s)
+        settle(agency, senders)
         senders.stop()
         findings = []
         if worst_hub_s > HUB_SEES_S / hurry + SWAYS_S:
@@ -93,6 +94,7 @@ def garbled(ground: Ground, *, terminals: int, each: int, hurry: int) -> Outcome
         healed_s = time.monotonic()
         drained(senders, 900)
         took_s = time.monotonic() - healed_s
+        settle(agency, senders)
         senders.stop()
         done = dict(proxy.done)
         return concluded(

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from msgspec import Struct
 
 from tests.soak.crew import Crew, Ended, Refused
-from tests.soak.duty import Lived, crews_of, heal_and_audit, introduce, last_words, outcome, with_more
+from tests.soak.duty import Lived, crews_of, heal_and_audit, introduce, last_words, outcome, slow_s, with_more
 from tests.soak.ground import Ground
 from tests.soak.images import Image, open_image
 from tests.soak.nursery import Life
@@ -77,7 +77,7 @@ def full(ground: Ground) -> Outcome:
             running.wait()
             life.kills += 1
         verdict = heal_and_audit(scene.site, [crew], ground, had_room=False)
-    result = outcome([life], [crew], verdict)
+    result = outcome([life], [crew], verdict, slow_s=slow_s(ground))
     return with_more(result, f"on the full disk {taken:,} were saved and {refused:,} refused")
 
 
@@ -108,7 +108,7 @@ def failing(ground: Ground) -> Outcome:
             running.kill_all()
             life.kills += 1
         verdict = heal_and_audit(scene.site, [crew], ground)
-    return outcome([life], [crew], verdict)
+    return outcome([life], [crew], verdict, slow_s=slow_s(ground))
 
 
 class _Said(Struct, kw_only=True):

@@ -11,7 +11,6 @@ from random import Random
 from tests.soak import auditor, images
 from tests.soak.crew import Crew
 from tests.soak.duty import (
-    SCREEN_S_MAX,
     Lived,
     all_at_once,
     crews_of,
@@ -19,6 +18,7 @@ from tests.soak.duty import (
     introduce,
     keep_findings,
     outcome,
+    slow_s,
     work_until_the_end,
 )
 from tests.soak.ground import Ground, life_s
@@ -29,6 +29,7 @@ from tests.soak.site import Site, open_site
 START_S_MAX = 0.8  # of a life that is not to get further than its start
 STARTING_SHARE = 0.15
 EXECUTED_SHARE = 0.05
+FEW = 20
 
 
 def killed(ground: Ground) -> Outcome:
@@ -50,14 +51,15 @@ def killed(ground: Ground) -> Outcome:
         ]
         all_at_once(workers)
         verdict = heal_and_audit(site, crews, ground)
-    return outcome(lives, crews, verdict, slow=_slow_s(ground))
+    return outcome(lives, crews, verdict, slow_s=slow_s(ground))
 
 
 def _die_often(site: Site, crew: Crew, life: Lived, kills: int, ground: Ground) -> None:
     chance = ground.chance(f"deaths of {crew.board.device}")
+    is_timed = crew.board == site.boards[0]  # in a short run one real start is enough: it takes seconds of two cores
     began_s = time.monotonic()
     for number in range(kills):
-        is_executed = number == kills - 1 if number < 10 else chance.random() < EXECUTED_SHARE
+        is_executed = chance.random() < EXECUTED_SHARE if kills > FEW else is_timed and number == kills - 1
         running = site.execute(crew.board) if is_executed else site.start(crew.board)
         if not is_executed and chance.random() < STARTING_SHARE:
             ends_s = time.monotonic() + chance.uniform(0, START_S_MAX)
@@ -70,9 +72,11 @@ def _die_often(site: Site, crew: Crew, life: Lived, kills: int, ground: Ground) 
             (life.executed_s if is_executed else life.recoveries_s).append(time.monotonic() - began_s)
         if is_up:
             killer = threading.Timer(life_s(chance), running.kill)
-            killer.start()
-            work_until_the_end(crew)
-            killer.join()
+            if chance.random() < STARTING_SHARE:  # perhaps while the PIN is checked
+                killer.start()
+                work_until_the_end(crew)
+            else:
+                work_until_the_end(crew, killer.start)
         began_s = time.monotonic()
         running.kill_all()
         life.kills = number + 1
@@ -101,7 +105,7 @@ def powerless(ground: Ground) -> Outcome:
                         if wrong := auditor.unsound(board.home / f"{log}.db", ground.scratch):
                             life.findings.append(f"F02: {wrong}")
             verdict = heal_and_audit(site, crews, ground)
-    return outcome([life], crews, verdict, slow=_slow_s(ground))
+    return outcome([life], crews, verdict, slow_s=slow_s(ground))
 
 
 def _live_until_the_cut(
@@ -115,8 +119,7 @@ def _live_until_the_cut(
         if crew.wait_for_screen(running.is_running):
             if back_s is not None:
                 life.recoveries_s.append(time.monotonic() - back_s)
-            up.release()
-            work_until_the_end(crew)
+            work_until_the_end(crew, up.release)
         else:
             up.release()
 
@@ -140,11 +143,6 @@ def _live_until_the_cut(
     back = time.monotonic()
     image.power_on()
     return back
-
-
-def _slow_s(ground: Ground) -> float:
-    """Tests beside others say nothing about how soon."""
-    return ground.long(quick_s=120.0, full_s=SCREEN_S_MAX)
 
 
 ROWS = (

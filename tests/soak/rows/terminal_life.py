@@ -18,7 +18,7 @@ from msgspec import Struct
 from tests.shifted_clock import ShiftedClock
 from tests.soak import auditor
 from tests.soak.crew import Crew, Ended, Refused
-from tests.soak.duty import Lived, crews_of, heal_and_audit, introduce, last_words, outcome, with_more
+from tests.soak.duty import Lived, crews_of, heal_and_audit, introduce, last_words, outcome, slow_s, with_more
 from tests.soak.ground import Ground, is_root
 from tests.soak.images import open_image
 from tests.soak.machine import ROOT
@@ -30,6 +30,7 @@ WORK_S = 2.0
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 GROWTH_MB_MAX = 8.0  # of a terminal without a link: pages of its database and nothing that grows
 FIX_S_MAX = 10.0
+BACK_S_MAX = 180.0  # it tries again within two minutes, and then drains
 NOTICED_S_MAX = 60.0  # a link that swallows everything is found out by then
 WATCHDOG_S = 15.0  # three times the beat: whoever has not fed systemd for this long is ended
 HANG_S_MAX = 30.0
@@ -101,7 +102,7 @@ def unlinked(ground: Ground) -> Outcome:
         life.kills = 1
         verdict = heal_and_audit(scene.site, [crew], ground)
     more = f"{away_s:.0f} s away, {owed} owed then, memory {grown_mb:+.1f} MB, first fix {fix_s:.1f} s after the link"
-    return with_more(outcome([life], [crew], verdict, slow=600), more)
+    return with_more(outcome([life], [crew], verdict, slow_s=slow_s(ground, BACK_S_MAX)), more)
 
 
 @contextmanager
@@ -157,7 +158,8 @@ def jumping(ground: Ground) -> Outcome:
             life.kills += 1
         verdict = heal_and_audit(scene.site, [crew], ground)
     return with_more(
-        outcome([life], [crew], verdict), f"connected {max(links_s, default=0):.1f} s after the start at the latest"
+        outcome([life], [crew], verdict, slow_s=slow_s(ground)),
+        f"connected {max(links_s, default=0):.1f} s after the start at the latest",
     )
 
 
@@ -184,7 +186,7 @@ def hung(ground: Ground) -> Outcome:
                 running.kill_all()
             life.kills += 1
         verdict = heal_and_audit(scene.site, [crew], ground)
-    return outcome([life], [crew], verdict, slow=HANG_S_MAX)
+    return outcome([life], [crew], verdict, slow_s=slow_s(ground, HANG_S_MAX))
 
 
 class _Systemd:
@@ -244,7 +246,7 @@ def starved(ground: Ground) -> Outcome:
         if not ended:
             life.findings.append("F25: the kernel never ended the terminal: the limit was too high to prove anything")
         verdict = heal_and_audit(scene.site, [crew], ground)
-    return with_more(outcome([life], [crew], verdict), f"ended by the kernel {ended} times")
+    return with_more(outcome([life], [crew], verdict, slow_s=slow_s(ground)), f"ended by the kernel {ended} times")
 
 
 @contextmanager
@@ -320,7 +322,10 @@ def rolled_back(ground: Ground) -> Outcome:
             running.kill_all()
             site.hub.start()
             verdict = heal_and_audit(site, [crew], ground)
-    return with_more(outcome([life], [crew], verdict), f"{len(before)} records from {name}, which then {went_back}")
+    return with_more(
+        outcome([life], [crew], verdict, slow_s=slow_s(ground)),
+        f"{len(before)} records from {name}, which then {went_back}",
+    )
 
 
 def _go_back(scene: Scene, old: Path) -> str:
@@ -397,7 +402,7 @@ def _work(crew: Crew, for_s: float) -> None:
 
 
 ROWS = (
-    Row("F07", "terminal without a link for long", unlinked),
+    Row("F07b", "terminal whose packets vanish for long", unlinked),
     Row("F20", "the board's clock jumps, and is wrong at a start", jumping),
     Row("F25a", "terminal hangs (SIGSTOP), with a watchdog", hung),
     Row("F25b", "terminal runs out of memory", starved),
