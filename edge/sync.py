@@ -14,7 +14,10 @@ from msgspec import Struct
 from edge.share import WINDOW_BYTES, Share
 
 WINDOW_RECORDS = 16  # and so many bytes as `edge.share` finds right: a record may begin while less is open
-AHEAD_RECORDS = 256  # beyond the receipt: what a hub that hangs can make the broker hold of one log
+AHEAD_RECORDS = (
+    WINDOW_RECORDS  # beyond the receipt, to begin with: what a hub that hangs makes the broker hold of one log
+)
+AHEAD_RECORDS_MAX = 256  # once receipts come: each doubles it, so that a backlog does not wait for one after the other
 RESEND_S = 30.0
 RESEND_S_MAX = 600.0
 RESEND_S_MIN = 1.0
@@ -54,6 +57,7 @@ class _Log:
         self.epoch = 0  # of the hub's last receipt for this log
         self.tries = 0
         self.resend_s: float | None = None
+        self.ahead = AHEAD_RECORDS
         self.hot = 1  # everything below was owed when the connection began; what comes after, somebody may wait for
 
     @property
@@ -68,7 +72,22 @@ class _Log:
 
     def rewind(self) -> None:
         self.cursor = self.lowest_owed
+        self.ahead = AHEAD_RECORDS
         self.resend_s = None
+
+    def receipted(self, now_s: float) -> None:
+        """The hub lives, and may be trusted with more at a time; when nothing is on its way trust begins anew."""
+        self.tries = 0
+        self.cursor = max(self.cursor, self.lowest_owed)
+        self.ahead = min(AHEAD_RECORDS_MAX, 2 * self.ahead) if self.is_waiting else AHEAD_RECORDS
+        self.resend_s = now_s + RESEND_S if self.is_waiting else None
+
+    def doubted(self, again_s: float) -> None:
+        """No receipt came: one record asks for it, because the broker may still hold all that was sent before."""
+        self.tries = min(self.tries + 1, TRIES_MAX)
+        self.cursor = self.lowest_owed
+        self.ahead = 1
+        self.resend_s = again_s
 
 
 class Sync:
@@ -160,9 +179,7 @@ class Sync:
             state.tries = 0
             state.rewind()
         elif lowest_owed > before:
-            state.tries = 0
-            state.cursor = max(state.cursor, lowest_owed)
-            state.resend_s = now_s + RESEND_S if state.is_waiting else None
+            state.receipted(now_s)
 
     def want(self, now_s: float) -> Want | None:
         """What to send next; None when there is nothing, or it may not be sent now."""
@@ -176,7 +193,7 @@ class Sync:
                 continue
             while (name, log.cursor) in self._open:  # on its way on this very connection: not twice
                 log.passed(log.cursor, now_s)
-            end = min(log.next, log.lowest_owed + AHEAD_RECORDS, log.cursor + records)
+            end = min(log.next, log.lowest_owed + log.ahead, log.cursor + records)
             run = next((seq for seq in range(log.cursor, end) if (name, seq) in self._open), end) - log.cursor
             if run <= 0:
                 continue
@@ -225,9 +242,7 @@ class Sync:
             self._is_born = False
         for log in self._logs.values():
             if log.resend_s is not None and now_s >= log.resend_s:
-                log.tries = min(log.tries + 1, TRIES_MAX)
-                log.cursor = log.lowest_owed
-                log.resend_s = now_s + self._patience_s(log.tries)
+                log.doubted(now_s + self._patience_s(min(log.tries + 1, TRIES_MAX)))
 
     def wait_s(self, now_s: float) -> float | None:
         """In how many seconds `tick` has something to do; None when only an event can bring it."""

@@ -9,6 +9,7 @@ import pytest
 from edge.share import FIRST_BYTES, WINDOW_BYTES
 from edge.sync import (
     AHEAD_RECORDS,
+    AHEAD_RECORDS_MAX,
     ANSWER_S_MAX,
     NO_SUBSCRIBER,
     REFUSED_PAUSE_S,
@@ -63,6 +64,9 @@ class Sender:
         while batch := self.send():
             self.answer(*batch)
 
+    def receipted(self, through: int, last: int, log: str = "ledger") -> None:
+        self.sync.log_at(log, through + 1, last + 1, 1, self.now_s)
+
     def wait(self, seconds: float) -> None:
         self.now_s += seconds
         self.sync.tick(self.now_s)
@@ -101,6 +105,8 @@ def test_a_birth_is_due_once_for_each_connection_and_for_each_life_of_the_hub() 
 def test_the_window_is_sixteen_records_and_an_answer_opens_one_place() -> None:
     sender = Sender(ledger=40).up()
     assert sender.send() == ledger(*range(1, WINDOW_RECORDS + 1))
+    assert sender.send() == []
+    sender.receipted(16, 40)  # the broker has not answered any of them yet
     assert sender.send() == []
     sender.answer(("ledger", 7))
     assert sender.send() == ledger(17)
@@ -142,7 +148,33 @@ def test_an_answer_of_the_broker_ends_no_debt() -> None:
     sender = Sender(ledger=3).up()
     sender.drain()
     sender.wait(RESEND_S)
-    assert sender.send() == ledger(1, 2, 3)
+    assert sender.send() == ledger(1)
+    sender.receipted(1, 3)
+    assert sender.send() == ledger(2, 3)
+
+
+def test_a_hub_that_hangs_is_asked_with_one_record_at_a_time() -> None:
+    """Else the broker holds a window more of every terminal for each thirty seconds that it hangs."""
+    sender = Sender(ledger=100, trail=100).up()
+    sender.drain()
+    assert len(sender.sent) == 2 * AHEAD_RECORDS
+    for _ in range(5):
+        sender.wait(RESEND_S_MAX)
+        sender.drain()
+    assert len(sender.sent) == 2 * (AHEAD_RECORDS + 5)
+
+
+def test_each_receipt_of_a_backlog_opens_twice_as_much() -> None:
+    sender = Sender(ledger=1000).up()
+    ahead = []
+    through = 0
+    for _ in range(6):
+        sender.drain()
+        newest = max(seq for _, seq in sender.sent)
+        ahead.append(newest - through)
+        through += 1
+        sender.receipted(through, 1000)
+    assert ahead == [16, 32, 64, 128, AHEAD_RECORDS_MAX, AHEAD_RECORDS_MAX]
 
 
 def test_it_is_sent_again_from_the_lowest_owed_after_thirty_seconds_without_a_receipt() -> None:
@@ -153,7 +185,7 @@ def test_it_is_sent_again_from_the_lowest_owed_after_thirty_seconds_without_a_re
     sender.wait(29.9)
     assert sender.send() == []
     sender.wait(0.1)
-    assert sender.send() == ledger(3, 4, 5)
+    assert sender.send() == ledger(3)
 
 
 def test_resending_slows_down_to_ten_minutes_at_most_and_a_receipt_ends_that() -> None:
@@ -170,7 +202,8 @@ def test_resending_slows_down_to_ten_minutes_at_most_and_a_receipt_ends_that() -
     assert max(waits) <= RESEND_S_MAX
     assert max(waits[20:]) > RESEND_S_MAX * 0.9, "full jitter up to the cap"
     sender.drain()
-    sender.sync.log_at("ledger", 2, 6, 1, sender.now_s)
+    sender.receipted(1, 5)
+    assert sender.send() == ledger(2, 3, 4, 5)
     assert sender.sync.wait_s(sender.now_s) == RESEND_S
 
 
@@ -194,6 +227,8 @@ def test_what_is_on_its_way_on_this_connection_is_not_sent_twice() -> None:
     sender.send()
     sender.answer(("ledger", 2), ("ledger", 4))
     sender.wait(RESEND_S)
+    assert sender.send() == [], "the lowest is still on its way"
+    sender.receipted(1, 5)
     assert sender.send() == ledger(2, 4)
 
 
@@ -206,7 +241,7 @@ def test_what_was_on_its_way_when_the_hub_restarted_goes_again_if_no_receipt_com
     sender.answer(*sent)  # the broker had them, and lost them with the hub's session
     assert sender.send() == []
     sender.wait(RESEND_S)
-    assert sender.send() == ledger(1, 2, 3)
+    assert sender.send() == ledger(1)
 
 
 def test_a_new_connection_begins_at_the_lowest_owed() -> None:
@@ -360,6 +395,7 @@ def on_a_slow_link(sender: Sender) -> None:
 
 def test_a_backlog_on_a_slow_link_rests_and_goes_on_by_itself() -> None:
     sender = Sender(trail=AHEAD_RECORDS).up()
+    sender.size = 3000
     on_a_slow_link(sender)
     wait_s = sender.sync.wait_s(sender.now_s)
     assert wait_s is not None
@@ -384,6 +420,7 @@ def test_what_a_person_has_just_done_finds_a_place_in_a_window_full_of_backlog()
 
 def test_a_new_trail_record_is_no_more_urgent_than_the_others() -> None:
     sender = Sender(trail=AHEAD_RECORDS - 1).up()
+    sender.size = 3000
     on_a_slow_link(sender)
     sender.sync.log_at("trail", 1, AHEAD_RECORDS + 1, 1, sender.now_s)
     assert sender.send() == []

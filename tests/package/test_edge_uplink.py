@@ -304,7 +304,10 @@ def test_a_full_disk_does_not_end_the_uplink_and_the_ledger_still_goes_out(desk:
     desk.is_connected = True
     for event in (Opened(1), Subscribed(), HubSaid(True, 1)):
         desk.inbox.put(event)
+    running = Thread(target=desk.uplink.run)
+    running.start()
+    until(lambda: len(desk.sent) >= 2)
     desk.uplink.stop()
-    desk.uplink.run()
+    running.join()
     channels = [channel for channel, _, _, _ in desk.sent]
     assert channels == [Up.PRESENCE, Up.LOG]
