@@ -99,7 +99,7 @@ class Sync:
 
     def __init__(self, logs: Sequence[str], chance: Random) -> None:
         self._logs = {name: _Log() for name in logs}
-        self._urgent = logs[0]
+        self._urgent = logs[0] if logs else ""  # a terminal that cannot save has none to send
         self._share = Share()
         self._is_held_back = False
         self._chance = chance

@@ -76,6 +76,17 @@ def ledger(*seqs: int) -> list[tuple[str, int]]:
     return [("ledger", seq) for seq in seqs]
 
 
+def test_a_terminal_that_saves_nothing_sends_nothing_but_its_birth() -> None:
+    sync = Sync((), Random(1))
+    sync.connected()
+    sync.hub(HubSaid(True, 1), is_new=False)
+    assert sync.is_birth_due
+    sync.born(0.0)
+    assert sync.is_flowing
+    assert sync.want(0.0) is None
+    assert sync.wait_s(0.0) is None
+
+
 @pytest.mark.parametrize("missing", ["subscription", "hub", "birth"])
 def test_nothing_is_sent_before_subscription_hub_and_birth(missing: str) -> None:
     sender = Sender(ledger=1)
