@@ -178,13 +178,10 @@ def test_a_hub_that_hangs_is_asked_with_one_record_at_a_time() -> None:
 def test_each_receipt_of_a_backlog_opens_twice_as_much() -> None:
     sender = Sender(ledger=1000).up()
     ahead = []
-    through = 0
-    for _ in range(6):
+    for through in range(6):
         sender.drain()
-        newest = max(seq for _, seq in sender.sent)
-        ahead.append(newest - through)
-        through += 1
-        sender.receipted(through, 1000)
+        ahead.append(max(seq for _, seq in sender.sent) - through)
+        sender.receipted(through + 1, 1000)
     assert ahead == [16, 32, 64, 128, AHEAD_RECORDS_MAX, AHEAD_RECORDS_MAX]
 
 
