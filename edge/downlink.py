@@ -178,12 +178,12 @@ class Downlink:
             return
         if receipt.is_contested:
             self._contested()
-        if store.do(lambda db: outbox.is_anothers(db, receipt)):
+        if store.do(lambda db: outbox.is_anothers(db, receipt, self._signer)):
             log.error("receipt_of_a_twin", log_id=receipt.log_id.hex(), through=receipt.through)
             self._contradicted()
             return
         now_ms = self._kept_base_ms[receipt.log_id] + self._clock.mono_ms()
-        if store.do(lambda db: outbox.take_receipt(db, receipt, now_ms)):
+        if store.do(lambda db: outbox.take_receipt(db, receipt, now_ms, self._signer)):
             self._wake()
 
     def _state(self, section: str, payload: bytes) -> None:

@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct
 from sqlite_utils import Database
 
-from wire.codec import encode
+from wire.codec import Malformed, encode
 from wire.ids import ID_BYTES
 from wire.live import LogRange, Mark
 from wire.parts import PART_BYTES, split
-from wire.records import BODY_BYTES_MAX, VERSION, Kind, Receipt, Record, sign_record, tip
+from wire.records import BODY_BYTES_MAX, VERSION, Kind, Receipt, Record, open_record, sign_record, tip
 from wire.stamp import Stamp
 
 LEDGER = "ledger"  # emergency, notes, statuses, audit: never dropped
@@ -117,21 +117,30 @@ def numbers(db: Database) -> Numbers:
     )
 
 
-def log_range(db: Database, name: str) -> LogRange:
+def log_range(db: Database, name: str, signer: Signer | None = None) -> LogRange:
     """Where the log of this file stands, for a birth, with the bytes by which its numbers are known; not of a trail, whose
-    records are thinned while nobody has heard them."""
+    records are thinned while nobody has heard them. With `signer` nothing is said of what the disk has changed since: the
+    hub would take this board for another one."""
     now = numbers(db)
     if name == TRAIL:
         return now.range(name)
     rows: list[tuple[int, str, bytes]] = db.execute(
         "select seq, kind, data from record where seq in (?, ?)", [now.lowest_owed - 1, now.lowest_owed]
     ).fetchall()
-    return now.range(name, tuple(Mark(seq, tip(data)) for seq, kind, data in rows if kind not in STOOD_IN))
+    return now.range(
+        name,
+        tuple(
+            Mark(seq, tip(data))
+            for seq, kind, data in rows
+            if kind not in STOOD_IN and (signer is None or is_sound(data, now.log_id, seq, signer))
+        ),
+    )
 
 
-def is_anothers(db: Database, receipt: Receipt) -> bool:
+def is_anothers(db: Database, receipt: Receipt, signer: Signer | None = None) -> bool:
     """Whether `receipt`, verified, is for records of this log that another board said under this identity: it names
-    other bytes than ours, or a number that we have not given yet."""
+    other bytes than ours, or a number that we have not given yet. With `signer` bytes that are not ours any more, because
+    the disk changed them, are no evidence."""
     log_id, upcoming, _, _ = _log(db)
     if not receipt.tip or receipt.log_id != log_id:
         return False
@@ -140,7 +149,18 @@ def is_anothers(db: Database, receipt: Receipt) -> bool:
     row: tuple[str, bytes] | None = db.execute(
         "select kind, data from record where seq = ?", [receipt.through]
     ).fetchone()
-    return row is not None and row[0] not in STOOD_IN and tip(row[1]) != receipt.tip
+    if row is None or row[0] in STOOD_IN or tip(row[1]) == receipt.tip:
+        return False
+    return signer is None or is_sound(row[1], log_id, receipt.through, signer)
+
+
+def is_sound(data: bytes, log_id: bytes, seq: int, signer: Signer) -> bool:
+    """Whether `data` is still what `signer` signed as number `seq` of this log."""
+    try:
+        record = open_record(data, signer.device, signer.key.public_key())
+    except Malformed:
+        return False
+    return (record.log_id, record.seq) == (log_id, seq)
 
 
 def read(db: Database, first: int, records_max: int, bytes_max: int) -> tuple[Owed, ...]:
@@ -164,7 +184,7 @@ def stored_ms(db: Database, seq: int) -> int | None:
     return None if row is None or row[0] == 0 else row[0]
 
 
-def take_receipt(db: Database, receipt: Receipt, now_ms: int) -> bool:
+def take_receipt(db: Database, receipt: Receipt, now_ms: int, signer: Signer | None = None) -> bool:
     """Whether `receipt`, which was verified, moved anything. `now_ms`: on the clock of `last_receipted_ms`.
 
     One that is older than what we know, of another log, or for numbers that were never given is ignored. A lower one
@@ -176,7 +196,7 @@ def take_receipt(db: Database, receipt: Receipt, now_ms: int) -> bool:
         return False
     if receipt.epoch == epoch and receipt.through <= through:
         return False
-    if is_anothers(db, receipt):
+    if is_anothers(db, receipt, signer):
         return False
     db.execute("update log set through = ?, hub_epoch = ?", [receipt.through, receipt.epoch])
     if receipt.through < through:

@@ -13,10 +13,10 @@ from sqlite_utils import Database
 from edge import outbox
 from edge.outbox import Owed, Signer
 from wire import parts, signature
-from wire.codec import Malformed, decode, encode
+from wire.codec import decode, encode
 from wire.facts import DamagedFact, RefusedFact
 from wire.parts import PART_BYTES_MIN, Part
-from wire.records import VERSION, Kind, Record, open_record, sign_record
+from wire.records import VERSION, Kind, Record, sign_record
 from wire.stamp import Stamp
 
 TOO_LARGE, NOT_OF_ITS_FORMAT = 0x95, 0x99
@@ -31,7 +31,7 @@ def replace_damaged(db: Database, signer: Signer, stamp: Stamp, seq: int) -> boo
     row: tuple[bytes, bytes] | None = db.execute(
         "select data, (select log_id from log) from record where seq = ?", [seq]
     ).fetchone()
-    if row is None or _is_sound(row[0], row[1], seq, signer):
+    if row is None or outbox.is_sound(row[0], row[1], seq, signer):
         return False
     found = row[0]
     fact = DamagedFact(sha256=sha256(found).digest(), size=len(found), found=found[:FOUND_BYTES_MAX])
@@ -67,14 +67,6 @@ def step_aside(db: Database, signer: Signer, seq: int, reason: int) -> bool:
 def fits(record: Owed, packet_bytes_max: int | None) -> bool:
     """Whether a broker that takes packets of so many bytes takes this one; None: it did not say."""
     return packet_bytes_max is None or len(record.data) + PACKET_BYTES <= packet_bytes_max
-
-
-def _is_sound(data: bytes, log_id: bytes, seq: int, signer: Signer) -> bool:
-    try:
-        record = open_record(data, signer.device, signer.key.public_key())
-    except Malformed:
-        return False
-    return (record.log_id, record.seq) == (log_id, seq)
 
 
 def _whole(db: Database, record: Record) -> tuple[str, bytes, list[int]]:

@@ -167,14 +167,20 @@ class LiveSlot:
         """Tell what must be told, as soon as it must, until `stop`."""
         while True:
             with self._changed:
-                while (due := self._due()) is None and not self._is_stopping:
+                while self._due() is None and not self._is_stopping:
                     self._beat()
                     wait_s = self._wait_s()
                     self._changed.wait(ROUND_S_MAX if wait_s is None else min(ROUND_S_MAX, wait_s))
                 if self._is_stopping:
                     return
             self._beat()
-            assert due is not None
+            self.step()
+
+    def step(self) -> None:
+        """Tell what must be told now, if anything must."""
+        with self._changed:
+            due = self._due()
+        if due is not None:
             self._tell(*due)
 
     def _due(self) -> tuple[Fix | None, float, str] | None:
@@ -418,7 +424,9 @@ class Uplink:
 
     def _bear(self) -> bool:
         """Whether the birth was handed over."""
-        logs = tuple(store.do(partial(outbox.log_range, name=name)) for name, store in self._logs.items())
+        logs = tuple(
+            store.do(partial(outbox.log_range, name=name, signer=self._signer)) for name, store in self._logs.items()
+        )
         birth = _presence(self._signer, self._clock, self._software, self._session, is_here=True, logs=logs)
         sent = self._publish(Up.PRESENCE, birth, 1, True)
         if sent is None:

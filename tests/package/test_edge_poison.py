@@ -140,3 +140,14 @@ def test_the_signature_of_a_record_is_over_what_it_says(ledger: Store) -> None:
     append(ledger, 10)
     (data,) = ledger.do(lambda db: db.execute("select data from record").fetchone())
     assert encode(decode(signature.payload_of(data), Record)) == signature.payload_of(data)
+
+
+def test_bytes_that_the_disk_changed_do_not_make_two_boards_of_one(ledger: Store) -> None:
+    append(ledger, 10), append(ledger, 10)
+    log_id = ledger.do(outbox.numbers).log_id
+    data = ledger.do(lambda db: [row[0] for row in db.execute("select data from record order by seq").fetchall()])
+    ledger.do(lambda db: outbox.take_receipt(db, receipt(log_id, 1, data[0]), 1))
+    ledger.do(lambda db: db.execute("update record set data = x'00'"))
+    assert ledger.do(lambda db: outbox.log_range(db, "ledger", SIGNER)).marks == ()
+    assert not ledger.do(lambda db: outbox.is_anothers(db, receipt(log_id, 2, data[1]), SIGNER))
+    assert ledger.do(lambda db: outbox.take_receipt(db, receipt(log_id, 2, data[1]), 1, SIGNER))
