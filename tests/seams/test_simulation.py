@@ -45,6 +45,12 @@ STRIKES = {  # the faults in whose company a planted bug does harm
     "number n + 2 accepted": {Fault.LOST, Fault.REORDERED},
     "receipt before commit": {Fault.HUB_BEFORE_COMMIT, Fault.HUB_DATABASE},
     "resent from the wrong place": {Fault.LOST, Fault.LINK_CUT},
+    "saved although the disk is full": {Fault.DISK_FULL},
+    "fixes dropped and not counted": {Fault.DISK_FULL, Fault.LINK_CUT},
+    "thinned after it was sent": {Fault.DISK_FULL, Fault.LINK_CUT, Fault.LOST},
+    "damaged record sent for ever": {Fault.BIT_ROT, Fault.LINK_CUT},
+    "copies let go for an order": {Fault.RESEND},
+    "an old position told for ever": {Fault.LINK_CUT},
     "disk that lies about syncing": {Fault.POWER_CUT, Fault.TORN_COMMIT},
 }
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import insert
+from sqlalchemy import Connection, Engine, event, insert
 
 from edge.identity import Identity
 from hub import schema
@@ -14,6 +15,7 @@ from hub.desired import Vouched
 from tests.terminal_fleet import TerminalFleet
 from wire.keys import NoteKeyList, open_note_keys
 from wire.signature import public_der
+from wire.state import Version, seal_snapshot
 
 TERMINALS_MAX = 12
 NAME = "Lakeshore CARE"
@@ -32,11 +34,17 @@ class Agency:
         self.note_keys: NoteKeyList = open_note_keys(self.vouched.note_keys, self.terminals[0].statement)
         (home / "hub").mkdir()
         self._enroll(home / "hub")
+        self._sealed: dict[tuple[str, str], tuple[tuple[Version, bytes], bytes]] = {}  # the newest of each
+        self.file = HubFile(home / "file", home / "hub" / hub_store.DATABASE_FILE)
 
-    def new_hub(self, home: Path) -> None:
-        """A hub at `home` that knows the fleet and has heard nothing."""
-        home.mkdir()
-        shutil.copy(self.home / "hub" / hub_store.DATABASE_FILE, home / hub_store.DATABASE_FILE)
+    def sealed(self, device: str, section: str, version: Version, content: bytes) -> bytes:
+        """A section for `device`; the same bytes for the same section, because sealing is dear and proves nothing here."""
+        key = device, section
+        if key not in self._sealed or self._sealed[key][0] != (version, content):
+            who = next(who for who in self.terminals if who.device == device)
+            data = seal_snapshot(device, section, version, content, who.kem.public_key(), self.fleet.snapshot)
+            self._sealed[key] = (version, content), data
+        return self._sealed[key][1]
 
     def _enroll(self, home: Path) -> None:
         engine = hub_store.open_store(home)
@@ -59,6 +67,41 @@ class Agency:
                     )
                 )
         engine.dispose()
+
+
+class HubFile:
+    """The one file in which every simulated hub of this process keeps what it holds, and the one engine on it.
+
+    Opening a store looks through every migration, and an engine that is new compiles every statement anew: together they
+    were half of what a run cost. So a hub that ends only closes its connection, and the file is filled and never replaced.
+    """
+
+    def __init__(self, home: Path, fresh: Path) -> None:
+        home.mkdir()
+        self.path = home / hub_store.DATABASE_FILE
+        self._fresh = fresh
+        shutil.copy(fresh, self.path)
+        self.engine: Engine = hub_store.open_store(home)
+        self.committing: Callable[[], None] = lambda: None
+        event.listen(self.engine, "commit", self._committing)
+
+    def begin(self) -> None:
+        """A hub that knows the fleet and has heard nothing."""
+        self.fill(self._fresh)
+
+    def close(self) -> None:
+        """The process that had it open has ended. Whoever asks next opens it."""
+        self.engine.dispose()
+
+    def fill(self, source: Path) -> None:
+        """It is a copy of `source`."""
+        self.close()
+        for beside in self.path.parent.glob(f"{hub_store.DATABASE_FILE}-*"):
+            beside.unlink()
+        shutil.copyfile(source, self.path)
+
+    def _committing(self, _: Connection) -> None:
+        self.committing()
 
 
 def unit_of(device: str) -> str:

@@ -21,6 +21,8 @@ SECTOR_BYTES = 512
 PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "wal_autocheckpoint": 100, "secure_delete": 1}
 LIE_COMMITS = 8  # a disk that lies keeps that many commits in a cache that a power cut empties
 
+PAGES_MAX = 2**30
+
 T = TypeVar("T")
 
 
@@ -41,6 +43,7 @@ class Disk:
         self._lies = lies
         self._is_cut_due = False
         self._commits = 0
+        self.is_full = False
         self.is_open = False
         self._open()
         self._synced = self._image() if lies else (b"", b"")
@@ -54,6 +57,20 @@ class Disk:
     def look(self, work: Callable[[Database], T]) -> T:
         """What an observer reads; it is not the program, so no power cut waits for it."""
         return work(self._db)
+
+    def fill(self, is_full: bool) -> None:
+        """Whether the file may grow no more: what finds no free page in it is refused."""
+        self.is_full = is_full
+        if self.is_open:
+            self._bound()
+
+    def rot(self, seq: int, chance: Random) -> tuple[bytes, bytes]:
+        """One byte of record `seq` becomes another one, behind everybody's back. What it was, and what it is."""
+        (before,) = self._db.execute("select data from record where seq = ?", [seq]).fetchone()
+        at = chance.randrange(len(before))
+        after = before[:at] + bytes([before[at] ^ 1 << chance.randrange(8)]) + before[at + 1 :]
+        self._commit(lambda db: db.execute("update record set data = ? where seq = ?", [after, seq]))
+        return before, after
 
     def cut_at_next_commit(self) -> None:
         """The power goes away inside the next transaction."""
@@ -114,6 +131,11 @@ class Disk:
             self._db.conn.execute(f"pragma {name} = {value}")
         migrate(self._db.conn, self._steps, self._path)
         self.is_open = True
+        self._bound()
+
+    def _bound(self) -> None:
+        (pages,) = self._db.execute("pragma page_count").fetchone()
+        self._db.execute(f"pragma max_page_count = {pages if self.is_full else PAGES_MAX}")
 
     def _image(self) -> tuple[bytes, bytes]:
         wal = _beside(self._path, "-wal")

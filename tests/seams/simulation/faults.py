@@ -29,6 +29,9 @@ class Fault(StrEnum):
     POISON = "unreadable record"  # F22
     CLOCK_SET = "clock wrong and set"  # F20
     WEEKEND = "three days off"  # what was receipted before may be let go
+    DISK_FULL = "disk full"  # F05: a terminal's files grow no more for a while
+    BIT_ROT = "owed record damaged"  # F04: it steps aside
+    RESEND = "order to send everything again"
     HUB_BEFORE_COMMIT = "hub died before commit"
     HUB_AFTER_COMMIT = "hub died between commit and receipt"  # F13
     HUB_HALF_SAID = "hub died among its receipts"  # F13

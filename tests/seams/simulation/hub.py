@@ -8,7 +8,6 @@ waits by a clock that cannot be given to it.
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from enum import Enum
 from pathlib import Path
@@ -16,10 +15,10 @@ from random import Random
 from threading import Event
 
 from msgspec import Struct
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from hub import desired, intake, presence
+from hub import desired, intake, orders, presence
 from hub import store as hub_store
 from hub.ingest import Arrival, Marks, Wanted
 from hub.intake import IntakeParts
@@ -34,6 +33,7 @@ from tests.seams.simulation.plants import Plant
 from tests.seams.simulation.timeline import START_WALL_S, Timeline
 from wire import records, state, topics
 from wire.live import HubPresence, sign_hub_presence
+from wire.state import OrderKind
 from wire.topics import State, Topic
 
 BATCH_S = (0.01, 0.3)  # what comes meanwhile is one batch
@@ -54,6 +54,22 @@ class _Died(BaseException):
     """The process has ended."""
 
 
+class _Positions(Positions):
+    """Kept as rarely as the product keeps them; its pipe, begun anew for each batch, would do so with each."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        super().__init__()
+        self._timeline = timeline
+        self._kept_s = 0.0
+
+    def unkept(self) -> tuple[Position, ...]:
+        """Those that changed, once it is time."""
+        if self._timeline.now_s < self._kept_s + intake.KEEP_POSITIONS_S:
+            return ()
+        self._kept_s = self._timeline.now_s
+        return super().unkept()
+
+
 class Backup(Struct, frozen=True):
     """A copy of the hub's database, and when it was made."""
 
@@ -67,7 +83,6 @@ class Hub:
     def __init__(
         self,
         agency: Agency,
-        home: Path,
         timeline: Timeline,
         broker: Broker,
         chance: Random,
@@ -75,7 +90,7 @@ class Hub:
         plant: Plant,
     ) -> None:
         self._agency = agency
-        self._home = home
+        self._file = agency.file
         self._timeline = timeline
         self._broker = broker
         self._chance = chance
@@ -87,13 +102,20 @@ class Hub:
         self._is_database_bad = False
         self._is_taking = False  # only intake meets a chosen line and a full disk
         self.is_on = False
-        agency.new_hub(home)
+        self.shown: dict[str, float] = {}  # by device, the latitude that the map shows of it
+        self._file.begin()
+        self._file.committing = self._committing
         self.start()
 
     @property
     def path(self) -> Path:
         """The database."""
-        return self._home / hub_store.DATABASE_FILE
+        return self._file.path
+
+    @property
+    def engine(self) -> Engine:
+        """Its connection."""
+        return self._file.engine
 
     # --- its fate
 
@@ -106,9 +128,9 @@ class Hub:
         self._up_s = 0.0
         self._incoming: list[Said] = []
         self._is_busy = False
-        self.engine: Engine = hub_store.open_store(self._home)
-        event.listen(self.engine, "commit", self._committing)
-        self._marks, self._positions = Marks(), Positions()
+        self.shown.clear()
+        self._asked: dict[str, bool] = {}  # whom to send what it should hold, and whether all of it
+        self._marks, self._positions = Marks(), _Positions(self._timeline)
         with self.engine.begin() as connection:
             self._epoch = hub_store.epoch(connection)
             self._presence = Presence(presence.last_births(connection))
@@ -124,7 +146,7 @@ class Hub:
         self.is_on = False
         self._dies = None
         self._is_database_bad = False
-        self.engine.dispose()
+        self._file.close()
         if self._is_connected:
             self._broker.hub_gone(self._said_presence(False))
 
@@ -147,16 +169,12 @@ class Hub:
     def restore(self, backup: Backup) -> None:
         """What the hub held at `backup` is what it holds; it knows so, and says it by a higher epoch."""
         self.stop()
-        for beside in self._home.glob(f"{hub_store.DATABASE_FILE}-*"):
-            beside.unlink()
-        shutil.copy(backup.path, self.path)
+        self._file.fill(backup.path)
         if not self._plant.restore_keeps_epoch:
-            engine = hub_store.open_store(self._home)
-            with engine.begin() as connection:
+            with self.engine.begin() as connection:
                 while hub_store.epoch(connection) <= self._epoch_max:
                     hub_store.raise_epoch(connection)
                 self._epoch_max = hub_store.epoch(connection)
-            engine.dispose()
         self.start()
 
     def change_state(self, device: str, number: int) -> None:
@@ -168,6 +186,15 @@ class Hub:
                 text("update unit set call_sign = :sign where unit = (select unit from device where device = :device)"),
                 {"sign": f"{device.upper()}.{number}", "device": device},
             )
+        self.poke(device)
+
+    def order(self, device: str) -> None:
+        """A fleet tech wants everything again that this terminal still holds."""
+        if not self.is_on or self._is_database_bad:
+            return
+        with self.engine.begin() as connection:
+            orders.give(connection, device, OrderKind.RESEND, "fleet tech", self._wall_ms())
+        self._provoked.note(Fault.RESEND)
         self.poke(device)
 
     # --- from the broker
@@ -216,7 +243,9 @@ class Hub:
     # --- whom intake tells (hub.intake.Told)
 
     def moved(self, position: Position) -> None:
-        """No map here."""
+        """The map: what it shows of this terminal."""
+        if position.fix is not None:
+            self.shown[position.device] = position.fix.lat
 
     def changed(self) -> None:
         """No console here."""
@@ -226,11 +255,11 @@ class Hub:
 
     def poke(self, device: str | None) -> None:
         """What this terminal should hold may have changed."""
-        self._later(0.05, lambda: self._send(device, is_birth=False))
+        self._send_soon(device, is_birth=False)
 
     def born(self, device: str) -> None:
         """This terminal wants every section."""
-        self._later(0.05, lambda: self._send(device, is_birth=True))
+        self._send_soon(device, is_birth=True)
 
     # --- inside
 
@@ -299,7 +328,7 @@ class Hub:
             self._provoked.note(dies.value)
             raise _Died
 
-    def _committing(self, _: Connection) -> None:
+    def _committing(self) -> None:
         if not self._is_taking:
             return
         self._maybe_die(Dies.BEFORE_COMMIT)
@@ -307,8 +336,17 @@ class Hub:
             self._provoked.note(Fault.HUB_DATABASE)
             raise OperationalError("commit", None, sqlite3.OperationalError("database or disk is full"))
 
-    def _send(self, device: str | None, *, is_birth: bool) -> None:
-        if device is None or not self._is_connected or self._is_database_bad:
+    def _send_soon(self, device: str | None, *, is_birth: bool) -> None:
+        """What is asked for twice is computed once, as in the product."""
+        if device is None:
+            return
+        is_planned = device in self._asked
+        self._asked[device] = is_birth or self._asked.get(device, False)
+        if not is_planned:
+            self._later(0.05, lambda: self._send(device, is_birth=self._asked.pop(device)))
+
+    def _send(self, device: str, *, is_birth: bool) -> None:
+        if not self._is_connected or self._is_database_bad:
             return
         with self.engine.begin() as connection:
             kept = desired.refresh(connection, device, self._agency.vouched)
@@ -332,8 +370,7 @@ class Hub:
         self._later(UNCONFIRMED_S, self._send_unconfirmed)
 
     def _publish_section(self, device: str, section: str, version: state.Version, content: bytes) -> None:
-        who = next(who for who in self._agency.terminals if who.device == device)
-        data = state.seal_snapshot(device, section, version, content, who.kem.public_key(), self._agency.fleet.snapshot)
+        data = self._agency.sealed(device, section, version, content)
         self._broker.publish_from_hub(topics.text(State(device, section)), data)
 
     def _said_presence(self, is_here: bool) -> bytes:

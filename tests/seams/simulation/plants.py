@@ -5,6 +5,7 @@ Each stands where the product has the right thing, as an argument: nothing of th
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from sqlite_utils import Database
 
 from edge import outbox
 from edge.clock import Clock
-from edge.outbox import Numbers, Signer
+from edge.outbox import TRAIL, Numbers, Signer
 from hub.ingest import Arrival
 from tests.seams.simulation.disk import Disk
 from wire.records import Receipt
@@ -24,15 +25,18 @@ T = TypeVar("T")
 Disks = Mapping[str, Disk]
 Made = tuple[bytes, int, bytes]  # log_id, seq, data
 MINUTE_MS = 60 * 1000
+NOWHERE = b"\x92\xc4\x01\x90\xc4\x00"  # a record that says nothing, signed by nobody
+PARTS_BYTES_MAX = 16 * 1024 * 1024  # more than anything that is said in parts
 
 
-def append(disk: Disk, signer: Signer, clock: Clock, kind: str, body: bytes) -> Made:
-    """A new record, saved the way every pipe of the product saves one."""
+def append(disk: Disk, signer: Signer, clock: Clock, kind: str, body: bytes) -> list[Made]:
+    """A new record, or the parts of a large one, saved the way every pipe of the product saves it."""
 
-    def work(db: Database) -> Made:
-        seq = outbox.append(db, signer, clock.stamp(), kind, body)
-        (owed,) = outbox.read(db, seq, 1, 1)
-        return outbox.numbers(db).log_id, seq, owed.data
+    def work(db: Database) -> list[Made]:
+        now = outbox.numbers(db)
+        last = outbox.append(db, signer, clock.stamp(), kind, body)
+        made = outbox.read(db, now.next, last, PARTS_BYTES_MAX)
+        return [(now.log_id, one.seq, one.data) for one in made]
 
     return disk.do(work)
 
@@ -40,7 +44,8 @@ def append(disk: Disk, signer: Signer, clock: Clock, kind: str, body: bytes) -> 
 class Plant(Struct, frozen=True, kw_only=True):
     """Where a bug may stand. `before_batch` answers receipts that are said before anything is committed."""
 
-    append: Callable[[Disk, Signer, Clock, str, bytes], Made] = append
+    append: Callable[[Disk, Signer, Clock, str, bytes], list[Made]] = append
+    second_told: Callable[[int], int] = lambda second: second
     stores: Callable[[Disks], Disks] = lambda disks: disks
     puback: Callable[[Disks, bytes, int], None] = lambda disks, payload, reason: None
     heard: Callable[[Disks, str, bytes], None] = lambda disks, topic, payload: None
@@ -67,7 +72,7 @@ def raw_record(payload: bytes) -> tuple[str, bytes, int] | None:
 # --- at the terminal
 
 
-def _number_first(disk: Disk, signer: Signer, clock: Clock, kind: str, body: bytes) -> Made:
+def _number_first(disk: Disk, signer: Signer, clock: Clock, kind: str, body: bytes) -> list[Made]:
     """Takes the number in one transaction and stores the record in the next."""
 
     def take(db: Database) -> Numbers:
@@ -77,13 +82,76 @@ def _number_first(disk: Disk, signer: Signer, clock: Clock, kind: str, body: byt
 
     taken = disk.do(take)
 
-    def put(db: Database) -> Made:
+    def put(db: Database) -> list[Made]:
         db.execute("update log set next = ?", [taken.next])
         seq = outbox.append(db, signer, clock.stamp(), kind, body)
         (owed,) = outbox.read(db, seq, 1, 1)
-        return taken.log_id, seq, owed.data
+        return [(taken.log_id, seq, owed.data)]
 
     return disk.do(put)
+
+
+def _says_saved_anyway(disk: Disk, signer: Signer, clock: Clock, kind: str, body: bytes) -> list[Made]:
+    """Tells the crew "saved" of what found no room."""
+    try:
+        return append(disk, signer, clock, kind, body)
+    except sqlite3.OperationalError:
+        now = disk.look(outbox.numbers)
+        return [(now.log_id, now.next, NOWHERE)]
+
+
+class _Wrapped:
+    """A store in front of which something goes wrong."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    def do(self, work: Callable[[Database], T]) -> T:
+        return self._disk.do(work)
+
+
+class _ThinsAnything(_Wrapped):
+    """Forgets what was handed to the link, so that it may be thinned."""
+
+    def do(self, work: Callable[[Database], T]) -> T:
+        def forget(db: Database) -> T:
+            db.execute("update log set handed = 0")
+            return work(db)
+
+        return self._disk.do(forget)
+
+
+class _ForgetsPieces(_Wrapped):
+    """Makes room by throwing away the fixes of the last minute, and counts none of them."""
+
+    def do(self, work: Callable[[Database], T]) -> T:
+        try:
+            return self._disk.do(work)
+        except sqlite3.OperationalError:
+            self._disk.do(lambda db: db.execute("delete from piece"))
+            raise
+
+
+class _NeverLooks(_Wrapped):
+    """Never looks whether what it sends again is still what it signed."""
+
+    def do(self, work: Callable[[Database], T]) -> T:
+        return False if "_is_damaged" in getattr(work, "__qualname__", "") else self._disk.do(work)  # type: ignore[return-value]
+
+
+def _on_the_trail(wrapped: type[_Wrapped]) -> Callable[[Disks], Disks]:
+    return lambda disks: {**disks, TRAIL: wrapped(disks[TRAIL])}  # type: ignore[dict-item]
+
+
+def _on_both(wrapped: type[_Wrapped]) -> Callable[[Disks], Disks]:
+    return lambda disks: {log: wrapped(disk) for log, disk in disks.items()}  # type: ignore[misc]
+
+
+def _lets_go_for_an_order(disks: Disks, topic: str, payload: bytes) -> None:
+    """Takes an order to say everything again for a reason to hold nothing back any longer."""
+    if topic.endswith("/orders"):
+        for disk in disks.values():
+            disk.do(lambda db: db.execute("delete from record where seq <= (select through from log)"))
 
 
 def _trusts_puback(disks: Disks, payload: bytes, reason: int) -> None:
@@ -99,7 +167,7 @@ def _trusts_lower_receipt(disks: Disks, topic: str, payload: bytes) -> None:
     """Believes the newest receipt, whatever it says."""
     if not topic.endswith("/receipt"):
         return
-    _, _, log_id, through, _ = msgspec.msgpack.decode(msgspec.msgpack.decode(payload)[0])
+    _, _, log_id, through, *_ = msgspec.msgpack.decode(msgspec.msgpack.decode(payload)[0])
     for disk in disks.values():
         disk.do(lambda db: db.execute("update log set through = ? where log_id = ?", [through, log_id]))
 
@@ -177,6 +245,12 @@ PLANTS: dict[str, Plant] = {
     "let go after a minute": Plant(tick=_lets_go_early),
     "disk that lies about syncing": Plant(disk_lies=True),
     "restored without a higher epoch": Plant(restore_keeps_epoch=True),
+    "saved although the disk is full": Plant(append=_says_saved_anyway),
+    "fixes dropped and not counted": Plant(stores=_on_the_trail(_ForgetsPieces)),
+    "thinned after it was sent": Plant(stores=_on_the_trail(_ThinsAnything)),
+    "damaged record sent for ever": Plant(stores=_on_both(_NeverLooks)),
+    "copies let go for an order": Plant(heard=_lets_go_for_an_order),
+    "an old position told for ever": Plant(second_told=lambda second: 0),
     "cloned card": Plant(clones_a_card=True),
     "card restored from an image": Plant(restores_a_card=True),
 }

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec import Struct
 
 from edge.outbox import LEDGER, TRAIL
+from edge.room import Growth
 from tests.seams.simulation.agency import Agency, unit_of
 from tests.seams.simulation.auditor import Board, Evidence, audit
 from tests.seams.simulation.broker import Broker, Weather
@@ -33,8 +34,10 @@ PACES = (  # records a burst at most, seconds between two bursts of the whole fl
     (24, 3.0, 2.5),  # a busy day
     (80, 5.0, 5.0),  # backlogs
 )
-AUDITS = 3  # during a run, beside the last one
+AUDITS = 2  # during a run, beside the last one
+DRIVING_MAX = 3  # of the fleet; a receiver costs as much as many records
 LOOK_S = 10.0  # how exactly a recovery is timed
+IN_PARTS = 300_000  # bytes that no record holds
 STEPS_MAX = 400  # acts a record; a run that needs more is spinning
 
 TRACKS = [
@@ -107,12 +110,10 @@ class _World:
         self._chance = self._chance_of("world")
         self._timeline = Timeline()
         self._provoked = Provoked()
-        self._journal = Journal(saved=[], receipts=[])
+        self._journal = Journal()
         self._weather = Weather()
         self._broker = Broker(self._timeline, self._chance_of("broker"), self._provoked, self._weather)
-        self._hub = Hub(
-            agency, home / "hub", self._timeline, self._broker, self._chance_of("hub"), self._provoked, plant
-        )
+        self._hub = Hub(agency, self._timeline, self._broker, self._chance_of("hub"), self._provoked, plant)
         self._is_bad = True
         self._asked_haste = haste
         self._burst_max, self._pause_s, self._haste = self._chance.choice(PACES)
@@ -125,8 +126,8 @@ class _World:
         self._scratch.mkdir()
         chosen = agency.terminals[: self._chance.choice((1, 3, 6, 8, 12))]
         self._terminals: list[Terminal] = []
-        for who in chosen:
-            self._terminals.append(self._new_terminal(who.device, home / who.device))
+        for n, who in enumerate(chosen):
+            self._terminals.append(self._new_terminal(who.device, home / who.device, has_receiver=n < DRIVING_MAX))
 
     # --- the run
 
@@ -147,7 +148,7 @@ class _World:
             asked=self._records,
             faults=self._faults,
             haste=self._asked_haste,
-            records=len(self._journal.saved),
+            records=self._journal.records,
             terminals=len(self._terminals),
             provoked=dict(self._provoked.counts),
             findings=tuple(findings),
@@ -161,11 +162,11 @@ class _World:
         """Faults and work until enough was saved, with an audit now and then."""
         for due in [self._records * n // AUDITS for n in range(1, AUDITS + 1)]:
             steps = 0
-            while len(self._journal.saved) < due:
+            while self._journal.records < due:
                 self._step()
                 steps += 1
                 if steps > STEPS_MAX * (self._records + 1000):
-                    return [f"after {steps} acts only {len(self._journal.saved)} records were saved: nothing moves"]
+                    return [f"after {steps} acts only {self._journal.records} records were saved: nothing moves"]
             findings = audit(self._evidence(is_healed=False))
             if findings:
                 return findings
@@ -187,7 +188,7 @@ class _World:
 
     def _step(self) -> None:
         self._timeline.step()
-        self._trace.update(f"{self._timeline.now_s:.6f} {len(self._journal.saved)} ".encode())
+        self._trace.update(f"{self._timeline.now_s:.6f} {self._journal.records} ".encode())
 
     def _heal(self) -> None:
         """Every fault ends; from now on nobody helps."""
@@ -202,6 +203,7 @@ class _World:
             self._hub.start()
         for terminal in self._terminals:
             terminal.is_link_blocked = False
+            terminal.disk_is_full(None)
             if not terminal.is_on:
                 terminal.power_on()
 
@@ -229,7 +231,7 @@ class _World:
             fact = StatusFact(unit=unit_of(terminal.device), status="available", by="crew")
             terminal.save(LEDGER, Kind.STATUS, encode(fact))
         else:
-            size = self._chance.choices((8, 300, 9000, 100_000), weights=(60, 30, 9, 1))[0]
+            size = self._chance.choices((8, 300, 9000, 100_000, IN_PARTS), weights=(600, 300, 90, 8, 2))[0]
             terminal.save(LEDGER, Kind.AUDIT, encode(AuditFact(what="x" * size, outcome="ok")))
 
     # --- what befalls them
@@ -256,6 +258,9 @@ class _World:
             (Fault.TORN_COMMIT, 400 / some, self._tear),
             (Fault.CLOCK_SET, 900 / some, self._set_clock),
             (Fault.WEEKEND, 4000, self._weekend),
+            (Fault.DISK_FULL, 900 / some, self._fill_disk),
+            (Fault.BIT_ROT, 400 / some, lambda: self._anyone().rot(self._chance.choice((LEDGER, TRAIL)))),
+            (Fault.RESEND, 900 / some, lambda: self._hub.order(self._anyone().device)),
             (Fault.HUB_BEFORE_COMMIT, 400, lambda: self._hub.die_at(Dies.BEFORE_COMMIT)),
             (Fault.HUB_AFTER_COMMIT, 400, lambda: self._hub.die_at(Dies.AFTER_COMMIT)),
             (Fault.HUB_HALF_SAID, 400, lambda: self._hub.die_at(Dies.HALF_SAID)),
@@ -321,6 +326,12 @@ class _World:
         if self._chance.random() < 0.7:  # else in whatever comes: a receipt, a snapshot, a sweep
             terminal.save(log, Kind.AUDIT if log == LEDGER else Kind.TRAIL, encode(AuditFact(what="cut", outcome="ok")))
 
+    def _fill_disk(self) -> None:
+        """A card is full. Mostly the terminal has noticed before, and makes room; else its commits are refused."""
+        terminal = self._anyone()
+        terminal.disk_is_full(self._chance.choice((Growth.STAYS, Growth.STAYS, Growth.WAITS, Growth.GROWS)))
+        self._over(self._chance.uniform(20, 300), lambda: terminal.disk_is_full(None))
+
     def _set_clock(self) -> None:
         """The clock was wrong, and is set right after a while: of 1970, hours ahead, hours behind."""
         terminal = self._anyone()
@@ -380,7 +391,7 @@ class _World:
         home = self._home / "clone"
         first.kill()
         shutil.copytree(first.home, home)
-        clone = self._new_terminal(first.device, home)
+        clone = self._new_terminal(first.device, home, has_receiver=False)
         self._terminals.append(clone)
         self._work(clone)
 
@@ -406,7 +417,7 @@ class _World:
     def _anyone(self) -> Terminal:
         return self._chance.choice(self._terminals)
 
-    def _new_terminal(self, device: str, home: Path) -> Terminal:
+    def _new_terminal(self, device: str, home: Path, *, has_receiver: bool) -> Terminal:
         who = next(who for who in self._agency.terminals if who.device == device)
         return Terminal(
             who,
@@ -415,8 +426,10 @@ class _World:
             self._broker,
             self._chance_of(home.name),
             self._journal,
+            self._provoked,
             self._plant,
             self._went_dark,
+            has_receiver=has_receiver,
         )
 
     def _evidence(self, *, is_healed: bool) -> Evidence:
@@ -428,11 +441,17 @@ class _World:
                     logs={log: terminal.path(log) for log in (LEDGER, TRAIL)},
                     inbox_max_seen=terminal.inbox_max_seen,
                     refused=terminal.refused,
+                    contradicted=terminal.contradicted,
+                    was_full=terminal.was_full,
+                    is_driving=terminal.has_receiver and terminal.is_on,
                 )
                 for terminal in self._terminals
             ],
             saved=self._journal.saved,
             receipts=self._journal.receipts,
+            drives=self._journal.drives,
+            rotted=self._journal.rotted,
+            shown=self._hub.shown,
             publics={who.device: _point(who.key) for who in self._agency.terminals},
             hub_public=_point(self._agency.fleet.snapshot),
             now_s=self._timeline.now_s,
