@@ -4,95 +4,94 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
-from edge.settings import SETTINGS_FILE
-from firmware_bridge import mock_pins
-from tests.patience import PATIENCE_S
-from tests.system.site import VEHICLE, Site, open_site, until
+from demo.web import Browser as Console
+from tests.patience import PATIENCE_MS
+from tests.soak.agency import open_agency, until
+from tests.soak.crew import Crew
+from tests.soak.ground import Ground
+from tests.soak.rows.air import Terminal
 
 pytestmark = [pytest.mark.browser, pytest.mark.system, pytest.mark.xdist_group("browser")]
 
-PINS = """
-[pins]
-factory = "mock"
-duress = { gpio = 17, active = "low" }
-lamp_emergency = { gpio = 5 }
-lamp_link = { gpio = 6 }
-"""
-HELD_S = 3.0  # twice as long as a press must be held: the page dies within
+SIZE = {"width": 800, "height": 480}
+DIES_MS = 1000  # the button is held longer than that
+
+
+class Cab:
+    """A vehicle at work, what its dispatcher sees, and the browser on its glass."""
+
+    def __init__(self, terminal: Terminal, crew: Crew, console: Console, chromium: Browser) -> None:
+        self.terminal, self.crew, self.console = terminal, crew, console
+        self._chromium = chromium
+
+    def glass(self) -> Page:
+        """A page of its own that shows the screen."""
+        page = self._chromium.new_context(viewport=SIZE).new_page()  # type: ignore[arg-type]
+        page.set_default_timeout(PATIENCE_MS)
+        page.goto(f"http://127.0.0.1:{self.terminal.board.screen_port}/")
+        page.wait_for_selector("main button")
+        return page
+
+    def renderers(self) -> set[int]:
+        """The processes that draw pages."""
+        session = self._chromium.new_browser_cdp_session()
+        try:
+            processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
+            return {int(one["id"]) for one in processes if one["type"] == "renderer"}
+        finally:
+            session.detach()
+
+    def raised(self) -> list[dict[str, object]]:
+        return list(self.console.json("/api/v1/snapshot")["emergencies"])
+
+    def arrived_ms(self) -> int:
+        """When the newest position came to the hub."""
+        (unit,) = self.console.json("/api/v1/snapshot")["units"]
+        position = unit.get("position")
+        return int(position["arrived_ms"]) if position else 0
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with open_site(tmp_path / "home") as made:
-        yield made
+def cab(tmp_path: Path, chromium: Browser) -> Iterator[Cab]:
+    ground = Ground(scale="quick", scratch=tmp_path, seed=1)
+    with open_agency(ground.folder("agency"), 1) as agency:
+        terminal = Terminal(agency.boards[0], (), lambda act: act())
+        try:
+            until("a link", terminal.linked)
+            until("its unit", lambda: terminal.state()["call_sign"])
+            crew = Crew(terminal.board, agency.saved, ground.chance("crew"))
+            crew.begin()
+            crew.press()
+            yield Cab(terminal, crew, agency.console(), chromium)
+        finally:
+            terminal.close()
 
 
-def test_a_press_reaches_dispatch_while_what_draws_the_screen_is_killed_under_it(site: Site, chromium: Browser) -> None:
-    station = site.fleet.station(VEHICLE)
-    board = site.home / station.folder
-    site.children[VEHICLE].stop()
-    with (board / SETTINGS_FILE).open("a") as settings:
-        settings.write(PINS)
-    site.restart(VEHICLE)
-    site.screen()
-    before = renderers(chromium)
-    context = chromium.new_context(viewport={"width": 800, "height": 480})
-    page = context.new_page()
+def test_a_press_reaches_dispatch_while_what_draws_the_screen_is_killed_under_it(cab: Cab) -> None:
+    before = cab.renderers()
+    page = cab.glass()
+    (drawing,) = cab.renderers() - before
     died: list[bool] = []
     page.on("crash", lambda _: died.append(True))
-    page.goto(station.screen)
-    page.wait_for_selector("main button")
-    (drawing,) = renderers(chromium) - before
 
-    mock_pins.send(board, mock_pins.Act(name="duress", is_active=True, for_s=HELD_S))
+    cab.terminal.press_button()
+    page.wait_for_timeout(DIES_MS)
     os.kill(drawing, signal.SIGKILL)
-    page.wait_for_timeout(500)
-    assert died, "the page lives: nothing was tried"
-
-    until("the emergency at dispatch", lambda: site.snapshot()["emergencies"])
-    (raised,) = site.snapshot()["emergencies"]
+    (raised,) = until("the emergency at dispatch", cab.raised)
     assert raised["source"] == "button"
-    ledger = board / "ledger.db"
-    until("its receipt", lambda: owed(ledger) == 0)
-    before_ms = arrived_ms(site)
-    until("positions that still arrive", lambda: arrived_ms(site) > before_ms)
-    context.close()
+    assert cab.terminal.phase() == "raised"
+    page.context.close()
+    assert died, "the page lived on: nothing was tried"
 
-    other = chromium.new_context(viewport={"width": 800, "height": 480})
-    again = other.new_page()
-    again.set_default_timeout(PATIENCE_S * 1000)
-    again.goto(station.screen)  # as whoever watches over the kiosk's browser does
-    again.wait_for_selector("[data-phase], .emergency, #strip-emergency")
-    other.close()
-
-
-def renderers(chromium: Browser) -> set[int]:
-    """The processes that draw pages."""
-    session = chromium.new_browser_cdp_session()
-    try:
-        processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
-        return {one["id"] for one in processes if one["type"] == "renderer"}
-    finally:
-        session.detach()
-
-
-def owed(ledger: Path) -> int:
-    """How many records of the file no receipt covers."""
-    with sqlite3.connect(f"file:{ledger}?mode=ro", uri=True) as store:
-        (count,) = store.execute("select next - 1 - through from log").fetchone()
-    store.close()
-    return int(count)
-
-
-def arrived_ms(site: Site) -> int:
-    """When the newest position of the vehicle came."""
-    units = {str(unit["call_sign"]): unit for unit in site.snapshot()["units"]}
-    position = units[VEHICLE].get("position")
-    return int(position["arrived_ms"]) if isinstance(position, dict) else 0
+    cab.crew.press()  # whoever has a screen of their own: the outbox goes on
+    until("nothing owed", lambda: cab.terminal.owes() == 0)
+    at_ms = cab.arrived_ms()
+    until("positions that still arrive", lambda: cab.arrived_ms() > at_ms)
+    again = cab.glass()  # as whatever watches over the browser does
+    again.context.close()

@@ -30,7 +30,7 @@ from sqlite_utils import Database
 from edge import downlink, identity, link, outbox, schema, sync, uplink
 from edge.clock import Clock, boot_id
 from edge.downlink import Downlink
-from edge.link import Link
+from edge.link import Backoff, Link
 from edge.outbox import LEDGER, TRAIL, Signer
 from edge.store import Store
 from edge.tls import TlsFiles
@@ -53,7 +53,7 @@ _WAITS = (  # of the product, in seconds; a hurry divides them, for tests that h
 class Sender:
     """The terminal in `home`, running until `stop`."""
 
-    def __init__(self, home: Path, unit: str, saved: SavedFile) -> None:
+    def __init__(self, home: Path, unit: str, saved: SavedFile, backoff: Backoff) -> None:
         who = identity.load(home)
         self.device, self._unit, self._saved = who.device, unit, saved
         self._pressed = self._driven = 0
@@ -74,6 +74,7 @@ class Sender:
             noticed=notices.put,
             heard=heard.put,
             chance=chance,
+            backoff=backoff,
         )
         live = LiveSlot(self._signer, self._clock, self._link.publish)
         self._up = Uplink(
@@ -287,7 +288,14 @@ def main(hurry: int, saved: Path, homes: Sequence[str]) -> None:
     )
     threading.excepthook = lambda args: _died(f"{args.thread}: {args.exc_type}: {args.exc_value}")
     file = SavedFile(saved)
-    senders = [Sender(Path(home), unit, file) for home, _, unit in (pair.rpartition("=") for pair in homes)]
+    usual = Backoff()
+    backoff = Backoff(
+        first_s=usual.first_s / hurry,
+        s_min=usual.s_min / hurry,
+        s_max=usual.s_max / hurry,
+        healthy_s=usual.healthy_s / hurry,
+    )
+    senders = [Sender(Path(home), unit, file, backoff) for home, _, unit in (pair.rpartition("=") for pair in homes)]
     jobs: Queue[tuple[str, int, int, float]] = Queue()
     to_press = [0]
     threading.Thread(target=_press, args=(senders, jobs, to_press), daemon=True).start()
