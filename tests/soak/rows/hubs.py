@@ -14,6 +14,7 @@ from tests.soak.broker_view import view
 from tests.soak.ground import Ground
 from tests.soak.images import open_image
 from tests.soak.report import Outcome, Row
+from tests.soak.senders import Senders
 
 QUEUE = 20_000  # as delivered
 WINDOW_RECORDS = 16
@@ -21,6 +22,7 @@ TRUSTED_RECORDS = 256  # of a log whose receipts have come until now
 QUESTIONS_BY_CHANCE = 2
 KEPT_BESIDES = 3  # per terminal: its retained presence, and what is on its way to it
 SYSTEMD_WAIT_S = 1.0
+DRAIN_S_MAX = 1800.0
 
 
 def hanging(ground: Ground) -> Outcome:
@@ -32,7 +34,7 @@ def hanging(ground: Ground) -> Outcome:
     trusting = min(QUEUE, (2 * (TRUSTED_RECORDS + _questions(down_s * hurry)) + KEPT_BESIDES) * terminals)
     findings: list[str] = []
     told: list[str] = []
-    worst_s = 0.0
+    worst_s, ends = 0.0, 0
     with open_agency(ground.folder("agency"), terminals, broker_queue=QUEUE) as agency:
         senders = agency.senders(hurry)
         try:
@@ -52,7 +54,7 @@ def hanging(ground: Ground) -> Outcome:
                     time.sleep(down_s)
                     os.kill(agency.hub_pid, signal.SIGCONT)
                     back_s = time.monotonic()
-                    drained(senders, 1800)
+                    ends += _kept_up_until_drained(agency, senders)
                     worst_s = max(worst_s, time.monotonic() - back_s)
                     told.append(f"{name} the broker kept at most {broker.stored_max:,} and dropped {broker.dropped:,}")
                     if broker.stored_max > bound:
@@ -67,7 +69,7 @@ def hanging(ground: Ground) -> Outcome:
             ground.folder("audit"),
             repetitions=2 * terminals,
             recovery_s_max=worst_s,
-            also=f"hub stopped for {down_s:.0f} s twice; {', '.join(told)}",
+            also=f"hub stopped for {down_s:.0f} s twice, and ended by its own watchdog {ends} times; {', '.join(told)}",
             findings=tuple(findings),
         )
 
@@ -86,7 +88,7 @@ def all_at_once(ground: Ground) -> Outcome:
     presses, tracks = ground.often(quick=5, full=10), ground.often(quick=70, full=240)  # of each in a round
     hurry = ground.often(quick=6, full=1)
     counts = dict.fromkeys(("hub hung", "hub killed", "broker killed", "broker killed and wiped"), 0)
-    worst_s = 0.0
+    worst_s, ends = 0.0, 0
     chance = ground.chance("all at once")
     with open_agency(ground.folder("agency"), terminals, broker_queue=ground.often(quick=200, full=2000)) as agency:
         senders = agency.senders(hurry)
@@ -101,7 +103,7 @@ def all_at_once(ground: Ground) -> Outcome:
                 _break(agency, what, chance, ground.long(quick_s=3, full_s=20))
                 counts[what] += 1
                 broke_s = time.monotonic()
-                drained(senders, 1800)
+                ends += _kept_up_until_drained(agency, senders)
                 worst_s = max(worst_s, time.monotonic() - broke_s)
             per_s = terminals * rounds * (presses + tracks) / (time.monotonic() - began_s)
             settle(agency, senders)
@@ -117,7 +119,7 @@ def all_at_once(ground: Ground) -> Outcome:
             repetitions=at_hub,
             recovery_s_max=worst_s,
             also=f"{terminals * rounds * presses:,} statuses and {terminals * rounds * tracks:,} of the trail, "
-            f"{per_s:,.0f} records/s with all faults; {told}; the broker said {dropped} times that its queue was full",
+            f"{per_s:,.0f} records/s with all faults; {told}, ended by its own watchdog {ends}x; the broker said {dropped} times that its queue was full",
             findings=() if at_hub == records else (f"a: {records:,} were written, and the hub holds {at_hub:,}",),
         )
 
@@ -134,6 +136,21 @@ def _break(agency: Agency, what: str, chance: Random, hung_s_max: float) -> None
             agency.start_hub()
         case _:
             agency.kill_broker(wipe=what.endswith("wiped"), down_s=chance.uniform(0, 1))
+
+
+def _kept_up_until_drained(agency: Agency, senders: Senders) -> int:
+    """Wait until nothing is owed, and start the hub again as often as it ends: one that was stopped for longer than its
+    own watchdog bears ends itself when it goes on. How often that was."""
+    ends = 0
+
+    def look() -> bool:
+        nonlocal ends
+        ends += _start_if_dead(agency)
+        owed = senders.owed()
+        return owed.records == owed.to_press == 0
+
+    until("nothing owed", look, DRAIN_S_MAX, every_s=0.2)
+    return ends
 
 
 def between_commit_and_receipt(ground: Ground) -> Outcome:

@@ -30,7 +30,7 @@ from wire.records import Kind
 BACK_S_MAX = 90.0
 WAIT_S_MAX = 300.0  # so that one that is too slow is told with its number
 EACH = 6  # records that each writes while the broker is away: an hour of it would be sixty
-CALM_S = 20.0
+CALM_S = 5.0
 LIVE_S = 10.0
 SAMPLE_S = 1.0
 GROWS_MB_MAX = 8.0
