@@ -89,7 +89,7 @@ def test_a_press_reaches_dispatch_while_what_draws_the_screen_is_killed_under_it
         os.kill(drawing, signal.SIGKILL)
     (raised,) = until("the emergency at dispatch", cab.raised)
     assert raised["source"] == "button"
-    assert cab.terminal.phase() == "raised"
+    until("the lamp's answer", lambda: cab.terminal.phase() == "received")
     page.context.close()
     assert died, "the page lived on: nothing was tried"
 

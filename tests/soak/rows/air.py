@@ -220,7 +220,7 @@ def emergency(ground: Ground) -> Outcome:
                 time.sleep(1.0)
                 pressed_s = time.monotonic()
                 terminal.press_button()
-                until("the lamp", lambda: terminal.phase() == "raised", 30)
+                until("the lamp", lambda: terminal.phase() in ("raised", "received"), 30)
                 lamp_s_max = max(lamp_s_max, time.monotonic() - pressed_s)
                 time.sleep(2.0)
                 end()
