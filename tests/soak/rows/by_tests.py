@@ -195,6 +195,8 @@ def _pytest(tests: tuple[str, ...], seed: int, result: Path) -> subprocess.Compl
         "no:cacheprovider",
         "-o",
         "addopts=",
+        "-o",
+        "junit_family=xunit1",  # the other one has no place for the figures that tests report, and says so as an error
         f"--junitxml={result}",
         f"--hypothesis-seed={seed}",
     ]
