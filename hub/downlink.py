@@ -139,6 +139,7 @@ class Downlink:
         self._send_unconfirmed()
 
     def _send(self, device: str, *, is_birth: bool) -> None:
+        self._parts.beat()  # for each: a thousand that are born at once, each behind a batch of records, is no hanging
         with self._parts.engine.begin() as connection:
             kem = connection.execute(
                 select(schema.device.c.kem_public).where(schema.device.c.device == device)
@@ -187,10 +188,12 @@ class Downlink:
                 continue
             version = state.Version(row.epoch, row.n)
             kept = Kept(section=row.section, version=version, content=row.content, is_new=False)
+            self._parts.beat()
             _log.info("sending again", device=row.device, section=row.section, n=row.n)
             self._publish(row.device, kept, signature.public_from(row.kem_public))
 
     def _deliver(self, device: str, note_id: bytes) -> None:
+        self._parts.beat()
         with self._parts.engine.begin() as connection:
             delivery = shelf.delivery(connection, device, note_id)
         if delivery is not None:

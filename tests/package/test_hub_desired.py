@@ -159,6 +159,37 @@ def downlink(agency: Agency, air: Air) -> Iterator[Downlink]:
 SNAPSHOT_KEY = new_key()
 
 
+def test_the_pipe_is_seen_before_each_of_many_that_are_born_at_once(agency: Agency) -> None:
+    told: list[str] = []
+
+    def publish(topic: Topic, _: bytes) -> bool:
+        assert isinstance(topic, State)
+        told.append(topic.device)
+        return True
+
+    made = Downlink(
+        DownlinkParts(
+            engine=agency.engine,
+            publish=publish,
+            connected=lambda: frozenset({"d-one", "d-two"}),
+            snapshot_key=SNAPSHOT_KEY,
+            vouched=VOUCHED,
+            beat=lambda: told.append("beat"),
+        )
+    )
+    for device in ("d-one", "d-two", "d-desk"):
+        made.born(device)
+    thread = Thread(target=made.run)
+    thread.start()
+    end_s = time.monotonic() + 5
+    while told.count("d-two") < 4 and time.monotonic() < end_s:
+        time.sleep(0.005)
+    made.stop()
+    thread.join(5)
+    firsts = [told.index(device) for device in ("d-desk", "d-one", "d-two")]
+    assert [told[first - 1] for first in firsts] == ["beat"] * 3
+
+
 def test_a_birth_brings_every_section_sealed_to_that_terminal(agency: Agency, air: Air, downlink: Downlink) -> None:
     downlink.born("d-one")
     sent = air.wait_for(4)

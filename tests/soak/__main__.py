@@ -65,6 +65,7 @@ def run(chosen: Sequence[Row], scale: Scale, seed: int, say: Callable[[str], Non
     not_run = 0
     began_s = time.monotonic()
     for row in chosen:
+        row_began_s = time.monotonic()
         try:
             with tempfile.TemporaryDirectory(prefix=f"soak-{row.id}-", dir=scratch) as folder:
                 outcome = row.run(Ground(scale=scale, scratch=Path(folder), seed=seed))
@@ -78,7 +79,7 @@ def run(chosen: Sequence[Row], scale: Scale, seed: int, say: Callable[[str], Non
             outcome = Outcome(repetitions=0, lost=0, duplicated=0, recovery_s_max=None, findings=(what,))
         if not row.is_peer:
             outcomes.append(outcome)
-        say(report.line(row, outcome))
+        say(report.line(row, outcome, time.monotonic() - row_began_s))
     say("")
     say(f"{report.totals(outcomes, not_run)}, in {(time.monotonic() - began_s) / 60:.1f} min")
     return bool(outcomes) and all(outcome.is_clean for outcome in outcomes)

@@ -35,7 +35,7 @@ from tests.soak.proxy import Credentials, Proxy
 from tests.soak.report import Outcome
 from tests.soak.saved import SavedFile
 from tests.soak.senders import Owed, Senders
-from tests.soak.site import Board
+from tests.soak.site import LITTLE_RESERVE, Board
 from tests.system.test_hub_ingest import PROGRAM, Hub
 from wire.codec import decode, encode
 from wire.enrollment import (
@@ -219,7 +219,7 @@ class Agency:
         who = self.hub.fleet.terminal(home, device)
         port = free_port()
         (home / "terminal.toml").write_text(
-            f'[receiver]\nport = "{home / "receiver"}"\nbaud = 9600\n\n[screen]\nport = {port}\n'
+            f'[receiver]\nport = "{home / "receiver"}"\nbaud = 9600\n\n{LITTLE_RESERVE}[screen]\nport = {port}\n'
         )
         staff = f"s{number}"
         (home / "kem.der").write_bytes(public_der(who.kem.public_key()))

@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from tests.soak.ground import Ground
 
-HEADINGS = ("id", "fault", "repetitions", "lost", "duplicated", "longest recovery")
-_WIDTHS = (5, 58, 11, 6, 10, 16)
+HEADINGS = ("id", "fault", "repetitions", "lost", "duplicated", "longest recovery", "took")
+_WIDTHS = (5, 62, 11, 6, 10, 16, 8)
 
 
 class NotRun(Exception):
@@ -45,12 +45,11 @@ def heading() -> str:
     return _line(*HEADINGS)
 
 
-def line(row: Row, outcome: Outcome) -> str:
-    """The row in one line, what else is worth knowing behind it, and below it what went wrong."""
+def line(row: Row, outcome: Outcome, took_s: float) -> str:
+    """The row in one line, what else is worth knowing behind it, and below it what went wrong. `took_s`: all of it."""
     recovery = "-" if outcome.recovery_s_max is None else f"{outcome.recovery_s_max:.1f} s"
-    text = _line(
-        row.id, row.fault, f"{outcome.repetitions:,}", f"{outcome.lost:,}", f"{outcome.duplicated:,}", recovery
-    )
+    counts = (f"{count:,}" for count in (outcome.repetitions, outcome.lost, outcome.duplicated))
+    text = _line(row.id, row.fault, *counts, recovery, f"{took_s:,.0f} s")
     if outcome.also:
         text += f"  {outcome.also}"
     return "\n".join([text, *(f"      ! {finding}" for finding in outcome.findings)])

@@ -4,7 +4,8 @@ A whole `tandem-edge run` costs 40 MB and a receiver; where the fault is in the 
 hundred terminals are to suffer it, what sends is run and what crews look at is left out. A crew presses the statuses of
 `ROUND` in order, so that whoever reads the records can tell a missing press from a doubled one.
 
-`python -m tests.soak.senders HURRY SAVED HOME …` obeys lines of standard input: `press COUNT BATCH PAUSE_S`, `owed`, `end`.
+`python -m tests.soak.senders HURRY SAVED HOME …` obeys lines of standard input: `press COUNT BATCH PAUSE_S`,
+`track COUNT BATCH PAUSE_S`, `owed`, `end`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from sqlite_utils import Database
 from edge import downlink, identity, link, outbox, schema, sync, uplink
 from edge.clock import Clock, boot_id
 from edge.downlink import Downlink
-from edge.link import Link
+from edge.link import Backoff, Link
 from edge.outbox import LEDGER, TRAIL, Signer
 from edge.store import Store
 from edge.tls import TlsFiles
@@ -38,9 +39,11 @@ from tests.soak.crew import ROUND
 from tests.soak.saved import Saved, SavedFile
 from wire.facts import StatusFact
 from wire.records import Kind
+from wire.trail import Trail, TrailPoint, pack
 
 ROOT = Path(__file__).parents[2]
 PER_PROCESS = 25
+FIXES = 2  # in a record of the trail: what is counted here are records
 _WAITS = (  # of the product, in seconds; a hurry divides them, for tests that have half a minute
     *((link, name) for name in ("KEEPALIVE_S", "WILL_DELAY_S")),
     *((sync, name) for name in ("RESEND_S", "RESEND_S_MAX", "ANSWER_S_MAX", "REFUSED_PAUSE_S")),
@@ -50,10 +53,10 @@ _WAITS = (  # of the product, in seconds; a hurry divides them, for tests that h
 class Sender:
     """The terminal in `home`, running until `stop`."""
 
-    def __init__(self, home: Path, unit: str, saved: SavedFile) -> None:
+    def __init__(self, home: Path, unit: str, saved: SavedFile, backoff: Backoff) -> None:
         who = identity.load(home)
         self.device, self._unit, self._saved = who.device, unit, saved
-        self._pressed = 0
+        self._pressed = self._driven = 0
         self._stores = {
             LEDGER: Store(home / "ledger.db", schema.LEDGER, died=_died),
             TRAIL: Store(home / "trail.db", schema.TRAIL, died=_died),
@@ -71,6 +74,7 @@ class Sender:
             noticed=notices.put,
             heard=heard.put,
             chance=chance,
+            backoff=backoff,
         )
         live = LiveSlot(self._signer, self._clock, self._link.publish)
         self._up = Uplink(
@@ -115,6 +119,11 @@ class Sender:
             Saved(device=self.device, what="status", word=f"{last}:{ROUND[last % len(ROUND)]}", is_sure=True)
         )
 
+    def track(self, count: int) -> None:
+        """`count` records of where it drove, in one transaction; nobody was told that they are saved."""
+        self._stores[TRAIL].do(partial(self._append_trail, count=count))
+        self._up.wake()
+
     def owed(self) -> int:
         return sum(store.do(outbox.numbers).unsent for store in self._stores.values())
 
@@ -134,6 +143,15 @@ class Sender:
         for word in words:
             fact = StatusFact(unit=self._unit, status=word, by="crew")
             outbox.append(db, self._signer, self._clock.stamp(), Kind.STATUS, fact)
+
+    def _append_trail(self, db: Database, count: int) -> None:
+        for _ in range(count):
+            points = tuple(
+                TrailPoint(mono_ms=1000 * (self._driven + n), lat=41.0, lon=-83.0, speed_mps=13.0, heading_deg=90.0)
+                for n in range(FIXES)
+            )
+            outbox.append(db, self._signer, self._clock.stamp(), Kind.TRAIL, pack(Trail(points=points)))
+            self._driven += FIXES
 
 
 class Owed(Struct, frozen=True, kw_only=True):
@@ -184,6 +202,11 @@ class Senders:
         """Every crew presses `each` more, a `batch` to a transaction, with a pause between; this does not wait for it."""
         for process in self._processes:
             self._ask(process, f"press {each} {batch} {pause_s}")
+
+    def track(self, each: int, *, batch: int = 1, pause_s: float = 0.0) -> None:
+        """The same with records of where every car drove."""
+        for process in self._processes:
+            self._ask(process, f"track {each} {batch} {pause_s}")
 
     def owed(self) -> Owed:
         for process in self._processes:
@@ -242,14 +265,14 @@ def _died(why: str) -> None:
     os._exit(1)
 
 
-def _press(senders: Sequence[Sender], jobs: Queue[tuple[int, int, float]], to_press: list[int]) -> None:
+def _press(senders: Sequence[Sender], jobs: Queue[tuple[str, int, int, float]], to_press: list[int]) -> None:
     while True:
-        count, batch, pause_s = jobs.get()
+        what, count, batch, pause_s = jobs.get()
         done = 0
         while done < count:
             now = min(batch, count - done)
             for sender in senders:
-                sender.press(now)
+                (sender.press if what == "press" else sender.track)(now)
                 to_press[0] -= now
             done += now
             time.sleep(pause_s)
@@ -265,16 +288,23 @@ def main(hurry: int, saved: Path, homes: Sequence[str]) -> None:
     )
     threading.excepthook = lambda args: _died(f"{args.thread}: {args.exc_type}: {args.exc_value}")
     file = SavedFile(saved)
-    senders = [Sender(Path(home), unit, file) for home, _, unit in (pair.rpartition("=") for pair in homes)]
-    jobs: Queue[tuple[int, int, float]] = Queue()
+    usual = Backoff()
+    backoff = Backoff(
+        first_s=usual.first_s / hurry,
+        s_min=usual.s_min / hurry,
+        s_max=usual.s_max / hurry,
+        healthy_s=usual.healthy_s / hurry,
+    )
+    senders = [Sender(Path(home), unit, file, backoff) for home, _, unit in (pair.rpartition("=") for pair in homes)]
+    jobs: Queue[tuple[str, int, int, float]] = Queue()
     to_press = [0]
     threading.Thread(target=_press, args=(senders, jobs, to_press), daemon=True).start()
     print("ready", flush=True)
     for line in sys.stdin:
         match line.split():
-            case ["press", count, batch, pause_s]:
+            case ["press" | "track" as what, count, batch, pause_s]:
                 to_press[0] += int(count) * len(senders)
-                jobs.put((int(count), int(batch), float(pause_s)))
+                jobs.put((what, int(count), int(batch), float(pause_s)))
                 print("ok", flush=True)
             case ["owed"]:
                 pages = int(Path("/proc/self/statm").read_text().split()[1])

@@ -31,6 +31,8 @@ from wire.signature import public_der
 T = TypeVar("T")
 AGENCY = "Lakeshore CARE"
 PATIENCE_S = 120.0
+# A terminal keeps 64 MB free by itself; hundreds of them on one disk would fill it.
+LITTLE_RESERVE = "[disk]\nreserve_mb = 1\n\n"
 
 
 class Board(Struct, frozen=True, kw_only=True):
@@ -118,7 +120,7 @@ def _board(hub: Hub, folder: Path, number: int, device: str, home: Path, screen_
         encode(msgspec.structs.replace(said, admission=msgspec.structs.replace(said.admission, broker=broker)))
     )
     (home / "terminal.toml").write_text(
-        f'[receiver]\nport = "{home / "receiver"}"\nbaud = 9600\n\n[screen]\nport = {screen_port}\n'
+        f'[receiver]\nport = "{home / "receiver"}"\nbaud = 9600\n\n{LITTLE_RESERVE}[screen]\nport = {screen_port}\n'
     )
     staff = f"s{number}"
     board = Board(

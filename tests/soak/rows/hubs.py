@@ -14,84 +14,121 @@ from tests.soak.broker_view import view
 from tests.soak.ground import Ground
 from tests.soak.images import open_image
 from tests.soak.report import Outcome, Row
+from tests.soak.senders import Senders
 
+QUEUE = 20_000  # as delivered
 WINDOW_RECORDS = 16
+TRUSTED_RECORDS = 256  # of a log whose receipts have come until now
+QUESTIONS_BY_CHANCE = 2
 KEPT_BESIDES = 3  # per terminal: its retained presence, and what is on its way to it
 SYSTEMD_WAIT_S = 1.0
+DRAIN_S_MAX = 1800.0
 
 
 def hanging(ground: Ground) -> Outcome:
-    """The hub stops answering while everybody sends: the broker must not have to keep more than the windows."""
-    terminals, down_s = ground.often(quick=20, full=200), ground.long(quick_s=75, full_s=1800)
-    with open_agency(ground.folder("agency"), terminals) as agency:
-        senders = agency.senders()
+    """The hub stops answering, once while nothing is owed and once in the middle of a backlog: what the broker must keep
+    for it stays within what every terminal may have sent without a receipt."""
+    terminals, down_s = ground.often(quick=20, full=200), ground.long(quick_s=25, full_s=1500)
+    hurry = ground.often(quick=3, full=1)
+    calm = (2 * (WINDOW_RECORDS + _questions(down_s * hurry)) + KEPT_BESIDES) * terminals
+    trusting = min(QUEUE, (2 * (TRUSTED_RECORDS + _questions(down_s * hurry)) + KEPT_BESIDES) * terminals)
+    findings: list[str] = []
+    told: list[str] = []
+    worst_s, ends = 0.0, 0
+    with open_agency(ground.folder("agency"), terminals, broker_queue=QUEUE) as agency:
+        senders = agency.senders(hurry)
         try:
             until("every link", lambda: senders.owed().heard == terminals)
-            with view(agency, ground.scratch) as broker:
-                senders.press(300, batch=50)
-                time.sleep(1.0)
-                os.kill(agency.hub_pid, signal.SIGSTOP)
-                senders.press(int(down_s / 10), batch=1, pause_s=9.0)
-                time.sleep(down_s)
-                held = broker.stored_max
-                os.kill(agency.hub_pid, signal.SIGCONT)
-                back_s = time.monotonic()
-                drained(senders, 1800)
-                took_s = time.monotonic() - back_s
+            for name, bound in (("while nothing was owed", calm), ("in mid-drain", trusting)):
+                drained(senders)
+                with view(agency, ground.scratch) as broker:
+                    if bound == calm:
+                        os.kill(agency.hub_pid, signal.SIGSTOP)
+                    senders.press(300, batch=50)
+                    senders.track(300, batch=50)
+                    if bound != calm:
+                        at = agency.held()
+                        until("the middle of a drain", lambda at=at: agency.held() > at + 50 * terminals, every_s=0.01)
+                        os.kill(agency.hub_pid, signal.SIGSTOP)
+                    senders.press(int(down_s / 10), batch=1, pause_s=9.0)
+                    time.sleep(down_s)
+                    os.kill(agency.hub_pid, signal.SIGCONT)
+                    back_s = time.monotonic()
+                    ends += _kept_up_until_drained(agency, senders)
+                    worst_s = max(worst_s, time.monotonic() - back_s)
+                    told.append(f"{name} the broker kept at most {broker.stored_max:,} and dropped {broker.dropped:,}")
+                    if broker.stored_max > bound:
+                        findings.append(
+                            f"g: {name} the broker kept {broker.stored_max:,} messages, the bound was {bound:,}"
+                        )
             settle(agency, senders)
         finally:
             senders.stop()
-        bound = (WINDOW_RECORDS + KEPT_BESIDES) * terminals
-        findings = (f"g: the broker kept {held:,} messages, and {bound:,} was the bound",) if held > bound else ()
         return concluded(
             agency,
             ground.folder("audit"),
-            repetitions=terminals,
-            recovery_s_max=took_s,
-            also=f"hub stopped for {down_s:.0f} s; the broker kept at most {held:,} messages, dropped {broker.dropped:,}",
-            findings=findings,
+            repetitions=2 * terminals,
+            recovery_s_max=worst_s,
+            also=f"hub stopped for {down_s:.0f} s twice, and ended by its own watchdog {ends} times; {', '.join(told)}",
+            findings=tuple(findings),
         )
+
+
+def _questions(down_s: float) -> int:
+    """How often a log asks within that time, one record each: after 30 s, then at random within twice as long each time."""
+    asked, at_s, pause_s = 1, 30.0, 60.0
+    while at_s < down_s:
+        asked, at_s, pause_s = asked + 1, at_s + pause_s / 2, min(600.0, 2 * pause_s)
+    return asked + QUESTIONS_BY_CHANCE
 
 
 def all_at_once(ground: Ground) -> Outcome:
     """A million records through hangs and deaths of the hub, a full queue, and a broker killed and wiped."""
-    terminals, each = ground.often(quick=20, full=200), ground.often(quick=400, full=5000)
+    terminals, rounds = ground.often(quick=20, full=200), ground.often(quick=4, full=20)
+    presses, tracks = ground.often(quick=5, full=10), ground.often(quick=70, full=240)  # of each in a round
+    hurry = ground.often(quick=6, full=1)
     counts = dict.fromkeys(("hub hung", "hub killed", "broker killed", "broker killed and wiped"), 0)
-    worst_s = 0.0
+    worst_s, ends = 0.0, 0
     chance = ground.chance("all at once")
     with open_agency(ground.folder("agency"), terminals, broker_queue=ground.often(quick=200, full=2000)) as agency:
-        senders = agency.senders()
+        senders = agency.senders(hurry)
         try:
             until("every link", lambda: senders.owed().heard == terminals)
-            rounds = ground.often(quick=4, full=40)
+            began_s = time.monotonic()
             for number in range(rounds):
-                senders.press(each // rounds, batch=25)
+                senders.press(presses, batch=5)
+                senders.track(tracks, batch=35)
                 time.sleep(chance.uniform(0.3, 2.0))
                 what = list(counts)[number % len(counts)]
-                _break(agency, what, chance)
+                _break(agency, what, chance, ground.long(quick_s=3, full_s=20))
                 counts[what] += 1
-                began_s = time.monotonic()
-                drained(senders, 1800)
-                worst_s = max(worst_s, time.monotonic() - began_s)
+                broke_s = time.monotonic()
+                ends += _kept_up_until_drained(agency, senders)
+                worst_s = max(worst_s, time.monotonic() - broke_s)
+            per_s = terminals * rounds * (presses + tracks) / (time.monotonic() - began_s)
             settle(agency, senders)
         finally:
             senders.stop()
         dropped = (agency.folder / "hub.log").read_text().count("being dropped")
         told = ", ".join(f"{what} {count}x" for what, count in counts.items())
+        records = terminals * rounds * (presses + tracks)
+        at_hub = int(str(agency.ask("select count(*) from record where kind in ('status', 'trail')")[0][0]))
         return concluded(
             agency,
             ground.folder("audit"),
-            repetitions=terminals * each,
+            repetitions=at_hub,
             recovery_s_max=worst_s,
-            also=f"{told}; the broker said {dropped} times that its queue was full",
+            also=f"{terminals * rounds * presses:,} statuses and {terminals * rounds * tracks:,} of the trail, "
+            f"{per_s:,.0f} records/s with all faults; {told}, ended by its own watchdog {ends}x; the broker said {dropped} times that its queue was full",
+            findings=() if at_hub == records else (f"a: {records:,} were written, and the hub holds {at_hub:,}",),
         )
 
 
-def _break(agency: Agency, what: str, chance: Random) -> None:
+def _break(agency: Agency, what: str, chance: Random, hung_s_max: float) -> None:
     match what:
         case "hub hung":
             os.kill(agency.hub_pid, signal.SIGSTOP)
-            time.sleep(chance.uniform(5, 20))
+            time.sleep(chance.uniform(0.2, 1.0) * hung_s_max)
             os.kill(agency.hub_pid, signal.SIGCONT)
         case "hub killed":
             agency.kill_hub()
@@ -99,6 +136,21 @@ def _break(agency: Agency, what: str, chance: Random) -> None:
             agency.start_hub()
         case _:
             agency.kill_broker(wipe=what.endswith("wiped"), down_s=chance.uniform(0, 1))
+
+
+def _kept_up_until_drained(agency: Agency, senders: Senders) -> int:
+    """Wait until nothing is owed, and start the hub again as often as it ends: one that was stopped for longer than its
+    own watchdog bears ends itself when it goes on. How often that was."""
+    ends = 0
+
+    def look() -> bool:
+        nonlocal ends
+        ends += _start_if_dead(agency)
+        owed = senders.owed()
+        return owed.records == owed.to_press == 0
+
+    until("nothing owed", look, DRAIN_S_MAX, every_s=0.2)
+    return ends
 
 
 def between_commit_and_receipt(ground: Ground) -> Outcome:

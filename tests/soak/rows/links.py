@@ -12,7 +12,7 @@ from tests.soak.proxy import NONE, Act, Faults, Kind, Proxy, Rule, Way
 from tests.soak.report import Outcome, Row
 from tests.soak.senders import Senders
 
-HUB_SEES_S = 45.0 + 20.0  # the broker ends it after 1.5 keep-alives, and speaks the will after its delay
+HUB_SEES_S = 45.0 + 20.0  # the broker ends it after 1.5 keep-alives, and speaks the will after its delay: decision 22
 TERMINAL_SEES_S = 60.0
 SWAYS_S = 10.0  # Mosquitto looks for silent clients every few seconds, and this machine may be busy
 

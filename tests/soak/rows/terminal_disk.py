@@ -16,7 +16,7 @@ from tests.soak.ground import Ground
 from tests.soak.images import Image, open_image
 from tests.soak.nursery import Life
 from tests.soak.report import Outcome, Row
-from tests.soak.site import Site, open_site, until
+from tests.soak.site import LITTLE_RESERVE, Site, open_site, until
 
 IMAGE_MB = 64
 WORK_S = 2.0
@@ -38,12 +38,16 @@ class Scene(Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def _opened(ground: Ground) -> Iterator[Scene]:
+def _opened(ground: Ground, *, as_delivered: bool = False) -> Iterator[Scene]:
+    """`as_delivered`: with the room that a terminal keeps free for notes by itself, and not the little of these tests."""
     with open_image(ground, "disk", IMAGE_MB) as image:
         home = image.at / "board"
         home.mkdir()
         with open_site(ground.folder("agency"), {"care-0": home}) as site:
             (crew,) = crews = crews_of(site, ground, image.at)
+            if as_delivered:
+                settings = home / "terminal.toml"
+                settings.write_text(settings.read_text().replace(LITTLE_RESERVE, ""))
             introduce(site, crews)
             os.sync()
             yield Scene(ground=ground, site=site, crew=crew, image=image)
@@ -53,7 +57,7 @@ def full(ground: Ground) -> Outcome:
     """Fill the disk while a crew works, give it room again, and see what was saved meanwhile and what was said."""
     life = Lived()
     taken = refused = 0
-    with _opened(ground) as scene:
+    with _opened(ground, as_delivered=True) as scene:
         crew, image = scene.crew, scene.image
         for _ in range(ground.often(quick=1, full=10)):
             running = _at_work(scene)
@@ -68,7 +72,8 @@ def full(ground: Ground) -> Outcome:
                 life.findings.append(f"F05: the terminal ended because its disk was full: {last_words(crew)}")
             elif not _warns(crew):
                 life.findings.append("F05: the screen does not say that the disk is full")
-            life.findings += _drill(scene, "F05", running)
+            running, wrong = _drill(scene, "F05", running)
+            life.findings += wrong
             image.free()
             began_s = time.monotonic()
             running = _until_it_saves(scene, running)
@@ -99,7 +104,8 @@ def failing(ground: Ground) -> Outcome:
                 life.findings.append(f"F06: {said.taken} were called saved on a disk that fails ({how})")
             life.findings += [f"F06: with {how} the screen said {code!r}" for code in said.refused.keys() - HONEST]
             running = _kept_up(scene, running)
-            life.findings += _drill(scene, f"F06 ({how})", running)
+            running, wrong = _drill(scene, f"F06 ({how})", running)
+            life.findings += wrong
             running.kill_all()
             began_s = time.monotonic()
             image.power_on()
@@ -182,23 +188,31 @@ def _kept_up(scene: Scene, running: Life) -> Life:
     return running
 
 
-def _drill(scene: Scene, row: str, running: Life) -> Sequence[str]:
-    """Whether an emergency still reaches the hub; a drill, which takes the same way."""
+def _drill(scene: Scene, row: str, running: Life) -> tuple[Life, Sequence[str]]:
+    """Whether an emergency still reaches the hub; a drill, which takes the same way. A terminal that ends because of its
+    disk is started again, as systemd would, and whoever pressed presses again."""
     heard = "select count(*) from press"
     before = scene.site.hub.rows(heard)
-    try:
-        scene.crew.drill()
-    except (Ended, Refused) as wrong:
-        return [f"{row}: an emergency could not be raised: {wrong}"]
     began_s = time.monotonic()
+    for _ in range(RESTARTS_MAX):
+        try:
+            scene.crew.drill()
+            break
+        except Ended:
+            running = _kept_up(scene, running)
+        except Refused as wrong:
+            return running, [f"{row}: an emergency could not be raised: {wrong}"]
+    else:
+        return running, [f"{row}: an emergency could not be raised: {last_words(scene.crew)}"]
     try:
         until("the hub to hear of it", lambda: scene.site.hub.rows(heard) != before, 30.0)
     except TimeoutError:
-        return [
-            f"{row}: an emergency did not reach the hub; the terminal {'runs' if running.is_running() else 'ended'}"
-        ]
+        how = "runs" if running.is_running() else "ended"
+        return running, [f"{row}: an emergency did not reach the hub; the terminal {how}"]
     took_s = time.monotonic() - began_s
-    return [f"{row}: an emergency took {took_s:.1f} s to the hub"] if took_s > ALARM_S_MAX else []
+    most_s = slow_s(scene.ground, ALARM_S_MAX)
+    is_slow = most_s is not None and took_s > most_s
+    return running, [f"{row}: an emergency took {took_s:.1f} s to the hub"] if is_slow else []
 
 
 def _warns(crew: Crew) -> bool:

@@ -24,7 +24,7 @@ from tests.soak.images import open_image
 from tests.soak.machine import ROOT
 from tests.soak.nursery import Life
 from tests.soak.report import NotRun, Outcome, Row
-from tests.soak.site import Site, open_site, resident_mb, until
+from tests.soak.site import LITTLE_RESERVE, Site, open_site, resident_mb, until
 
 WORK_S = 2.0
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
@@ -287,6 +287,8 @@ def rolled_back(ground: Ground) -> Outcome:
         home.mkdir()
         with open_site(ground.folder("agency"), {"care-0": home}) as site:
             (crew,) = crews_of(site, ground, image.at)
+            settings = home / "terminal.toml"  # nothing that the release before does not know
+            settings.write_text(settings.read_text().replace(LITTLE_RESERVE, ""))
             scene = Scene(ground=ground, site=site, crew=crew, life=life)
             running = _started(scene, site.execute(crew.board, tree=old))
             until("the terminal to hear of its unit", crew.knows_its_unit)
