@@ -125,7 +125,8 @@ def audit(evidence: Evidence) -> Verdict:
         for_device = [entry for entry in evidence.saved if entry.device == device]
         _statuses(device, records, for_device, evidence.words, lost, doubled)
         _notes(device, records, for_device, lost, doubled)
-    fixes, dropped, twice = _trail(said)
+    pieces = {board.device: _pieces(evidence, board) for board in evidence.boards}
+    fixes, dropped, twice = _trail(said, pieces)
     broken = [
         *_rows_twice(hub),
         *_order(hub),
@@ -317,24 +318,36 @@ def _kept(hub: _Hub, logs: Sequence[_Log], had_room: bool) -> Iterable[str]:
             yield f"e: {name} believes that the hub holds {log.through}, and it holds {held}"
 
 
-def _trail(said: Mapping[str, Sequence[_Said]]) -> tuple[int, int, list[str]]:
-    """How many fixes there are, how many were thinned away, and which are there twice."""
+def _trail(
+    said: Mapping[str, Sequence[_Said]], pieces: Mapping[str, Sequence[tuple[bytes, bytes]]]
+) -> tuple[int, int, list[str]]:
+    """How many fixes there are, how many were thinned away, and which are there twice. What a terminal has written down
+    and not yet made a record of stands in `pieces`, as boot and body."""
     fixes = dropped = 0
     twice: list[str] = []
     for device, records in said.items():
         seen: set[tuple[bytes, int]] = set()
-        for record in records:
-            if record.kind != "trail":
-                continue
-            columns = msgspec.msgpack.decode(record.body)
+        told = [(record.boot, record.body, f"record {record.key[2]}") for record in records if record.kind == "trail"]
+        told += [(boot, body, "a piece") for boot, body in pieces[device]]
+        for boot, body, where in told:
+            columns = msgspec.msgpack.decode(body)
             steps = accumulate(columns[1]) if columns[0] >= 2 else columns[1]  # version 2: differences of differences
-            moments = {(record.boot, at) for at in accumulate(steps)}
+            moments = {(boot, at) for at in accumulate(steps)}
             if again := seen & moments:
-                twice.append(f"b: {device} tells {len(again)} fixes twice, again in record {record.key[2]}")
+                twice.append(f"b: {device} tells {len(again)} fixes twice, again in {where}")
             seen |= moments
             fixes += len(moments)
             dropped += int(columns[-1]) if isinstance(columns[-1], int) else 0
     return fixes, dropped, twice
+
+
+def _pieces(evidence: Evidence, board: Board) -> list[tuple[bytes, bytes]]:
+    path = board.home / "trail.db"
+    try:
+        found = rows_of(evidence.scratch, path, "select stamp, points from piece") if path.exists() else []
+    except sqlite3.OperationalError:  # a release that has no pieces
+        return []
+    return [(msgspec.msgpack.decode(stamp)[0], points) for stamp, points in found]
 
 
 def _bounds(evidence: Evidence) -> Iterable[str]:

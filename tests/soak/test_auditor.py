@@ -210,6 +210,13 @@ def _tell_fixes_twice(scene: Scene) -> None:
         db.commit()
 
 
+def _keep_a_piece_of_what_is_a_record(scene: Scene) -> None:
+    body = pack(Trail(points=tuple(TrailPoint(mono_ms=n, lat=41.0, lon=-83.0) for n in range(5, 15))))
+    with closing(sqlite3.connect(scene.board / "trail.db")) as db:
+        db.execute("insert into piece (stamp, points, fixes) values (?, ?, 10)", [encode(STAMP), body])
+        db.commit()
+
+
 def _quarantine_a_conflict(scene: Scene) -> None:
     scene.at_hub(
         "insert into quarantine (device, topic, why, data, held_ms) values (?, 't', 'same number, other bytes', ?, 1)",
@@ -235,6 +242,7 @@ def _quarantine_a_conflict(scene: Scene) -> None:
         (_let_go_too_early, "e: care-1 ledger has let go of 1 records within 72 hours: [1]"),
         (_believe_what_nobody_said, "believes that the hub holds 12, and it holds 9"),
         (_tell_fixes_twice, "b: care-1 tells 10 fixes twice"),
+        (_keep_a_piece_of_what_is_a_record, "b: care-1 tells 5 fixes twice, again in a piece"),
         (_quarantine_a_conflict, "1 records came under a number that other bytes have"),
     ],
 )
