@@ -22,6 +22,7 @@ def ground(tmp_path: Path) -> Ground:
     return Ground(scale="quick", scratch=tmp_path, seed=4)
 
 
+@pytest.mark.proof  # it waits for keep-alives: a minute and a half
 def test_both_ends_notice_a_line_that_takes_everything_and_passes_nothing(
     ground: Ground, report: Callable[[object], None]
 ) -> None:
