@@ -22,7 +22,7 @@ class Cable:
         Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def pull(self) -> None:
-        """Every connection breaks, and new ones are refused."""
+        """Every connection breaks, and new ones are refused: also how it ends."""
         # a socket that a thread still waits on keeps its port until it is shut down
         self._end(self._listener)
         with self._lock:
@@ -44,7 +44,11 @@ class Cable:
         with suppress(OSError):
             while True:
                 near, _ = listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._to_port))
+                try:
+                    far = socket.create_connection(("127.0.0.1", self._to_port))
+                except OSError:  # nobody at the far end yet: the near one hears so, and may call again
+                    self._end(near)
+                    continue
                 with self._lock:
                     self._open += [near, far]
                 Thread(target=self._pump, args=(near, far), daemon=True).start()

@@ -21,7 +21,7 @@ from tests.system.site import VEHICLE, Site, open_site, until
 from wire.codec import decode, encode
 from wire.enrollment import ENROLLED_FILE, IDENTITY_FOLDER, BrokerAddress, Enrolled
 
-pytestmark = [pytest.mark.system, pytest.mark.proof, pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("faults")]
 
 AT_ONCE_S = 1.0  # of which the browser's own request is a part
 HEALED_S_MAX = 90.0  # a hub that starts, a link that comes back, on a machine that others use as well
