@@ -13,8 +13,9 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import NoneType
 
 import structlog
@@ -38,6 +39,7 @@ FOLDER = "damaged"
 PUT_ASIDE_MAX = 3  # a card that breaks more often is replaced; the newest evidence is the one to look at
 QUERIES_MAX = 4_000  # of one table; a file whose every page is bad is left after a second
 ROWID_MAX = 2**48
+RAM = Path("/dev/shm")  # noqa: S108  # a folder of our own is made in it, readable by us alone
 _DISK = (
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_READONLY,
@@ -162,7 +164,7 @@ def damage_of(path: Path, steps: tuple[Step, ...]) -> str | None:
     if path.stat().st_size == 0:
         return None  # the power went before anything was in it
     try:
-        with closing(_read_only(path)) as conn:
+        with _read_only(path, Path.read_bytes) as conn:
             check = "integrity_check" if suspect.exists() else "quick_check"
             said: str = conn.execute(f"pragma {check}(1)").fetchone()[0]
             if said != "ok":
@@ -175,6 +177,9 @@ def damage_of(path: Path, steps: tuple[Step, ...]) -> str | None:
         if not is_damage(broken):
             return "it says what cannot be"
         return "it is not a database" if path.stat().st_size % 512 == 0 else "it is cut or overwritten"
+    except OSError as unread:  # the same; or memory has no room, and the file is used unseen
+        log.warning("file_not_checked", file=path.name, why=unread.strerror)
+        return None
     if wrong is None:
         suspect.unlink(missing_ok=True)
     return wrong
@@ -392,13 +397,13 @@ def _read(source: Path, copy: Path | None, signer: Signer) -> tuple[Found, dict[
     found = Found()
     rest: dict[str, list[dict[str, carving.Value]]] = {}
     unread: set[str] = set(_SHAPES)
-    with suppress(sqlite3.Error), closing(_connect(source)) as conn:
+    with suppress(sqlite3.Error), _connect(source) as conn:
         unread -= _read_rows(conn, found, rest, signer.device, public)
     _carve(source, found, rest, signer.device, public, unread)
     if copy is not None:
         older = Found()
         older_rest: dict[str, list[dict[str, carving.Value]]] = {}
-        with suppress(sqlite3.Error), closing(_connect(copy)) as conn:
+        with suppress(sqlite3.Error), _connect(copy) as conn:
             _read_rows(conn, older, older_rest, signer.device, public)
         _add_older(found, older)
         for table in unread.intersection(_FROM_COPIES):
@@ -589,14 +594,24 @@ def _nonsense(conn: sqlite3.Connection) -> str | None:
     return None
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    conn = _read_only(path)
-    conn.execute("pragma writable_schema = 1")  # a schema of which one line is broken is read for the others
-    return conn
+@contextmanager
+def _connect(path: Path) -> Iterator[sqlite3.Connection]:
+    with _read_only(path, _bytes) as conn:
+        conn.execute("pragma writable_schema = 1")  # a schema of which one line is broken is read for the others
+        yield conn
 
 
-def _read_only(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)  # never changes what it reads
+@contextmanager
+def _read_only(path: Path, read: Callable[[Path], bytes]) -> Iterator[sqlite3.Connection]:
+    """The file and its journal as they are now, copied into memory by `read`: what is looked at is not changed, and SQLite
+    maps nothing from a disk that may have no block behind it, which would end us (see `edge.store`)."""
+    with TemporaryDirectory(dir=RAM if RAM.is_dir() else None, prefix="tandem-") as folder:
+        copy = Path(folder, path.name)
+        copy.write_bytes(read(path))
+        if (wal := _beside(path, "-wal")).exists():
+            _beside(copy, "-wal").write_bytes(read(wal))
+        with closing(sqlite3.connect(f"file:{copy}?mode=ro", uri=True, isolation_level=None)) as conn:
+            yield conn
 
 
 def _beside(path: Path, suffix: str) -> Path:

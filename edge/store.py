@@ -2,6 +2,10 @@
 
 Two connections to one file can corrupt it (SQLite before 3.51.3), and a function that runs alone in one transaction
 needs no lock of its own; so everybody queues here.
+
+Nobody else has the file open meanwhile, not even to read. Then SQLite keeps the index of its journal in memory of its own
+and not in a file that is mapped (`-shm`): a disk that is full or fails has no block behind such memory, and whoever
+touches it is ended by the kernel (SIGBUS) before anything can be said or saved.
 """
 
 from __future__ import annotations
@@ -30,7 +34,13 @@ ASK_AGAIN_S = 1.0  # how soon a caller notices that the thread behind the queue 
 
 T = TypeVar("T")
 
-_PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "wal_autocheckpoint": 100, "secure_delete": 1}  # 2: FULL
+_PRAGMAS: dict[str, str | int] = {
+    "locking_mode": "exclusive",  # before the journal is first looked at, or its index is mapped from a file
+    "journal_mode": "wal",
+    "synchronous": 2,  # FULL
+    "wal_autocheckpoint": 100,
+    "secure_delete": 1,
+}
 
 
 class Damaged(SettingsError):

@@ -440,6 +440,16 @@ def test_corruption_found_while_running_marks_the_file_and_the_next_start_reads_
     assert not car.path.with_name("ledger.db" + SUSPECT).exists()
 
 
+def test_looking_at_a_file_maps_nothing_from_its_disk_and_leaves_nothing_beside_it(car: Car) -> None:
+    store = Store(car.path, schema.LEDGER)
+    store.do(lambda db: db.execute("insert into fact values ('here', 1)"))
+    before = {path.name: path.read_bytes() for path in car.home.glob("ledger.db*")}
+    assert before.keys() == {"ledger.db", "ledger.db-wal"}
+    assert salvage.damage_of(car.path, schema.LEDGER) is None
+    assert {path.name: path.read_bytes() for path in car.home.glob("ledger.db*")} == before
+    store.close()
+
+
 def test_a_mark_without_damage_is_taken_away(car: Car) -> None:
     mark = car.path.with_name("ledger.db" + SUSPECT)
     mark.touch()

@@ -73,6 +73,15 @@ def test_a_function_runs_in_an_immediate_transaction(ledger: Store, tmp_path: Pa
     ledger.do(meddle)
 
 
+def test_nobody_else_has_the_file_and_nothing_of_it_is_mapped_from_the_disk(ledger: Store, tmp_path: Path) -> None:
+    ledger.do(lambda db: add(db, "kept"))
+    assert not (tmp_path / "ledger.db-shm").exists()
+    stranger = sqlite3.connect(f"file:{tmp_path / 'ledger.db'}?mode=ro", uri=True, timeout=0)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        stranger.execute("select * from fact")
+    stranger.close()
+
+
 def test_what_was_saved_is_there_after_it_was_opened_again(tmp_path: Path) -> None:
     first = Store(tmp_path / "ledger.db", schema.LEDGER)
     first.do(lambda db: add(db, "kept"))

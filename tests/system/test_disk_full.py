@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -14,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlite_utils import Database
 
-from edge import outbox, schema
+from edge import outbox, salvage, schema
 from edge.clock import Clock
 from edge.disk import RESERVE_FILE, DiskRoom, DiskWatch
 from edge.outbox import Signer
@@ -28,6 +29,7 @@ from wire.trail import unpack
 
 pytestmark = pytest.mark.system
 
+ROOT = Path(__file__).parents[2]
 IMAGE_BYTES = 64 * MB
 NOTE_BYTES = 4000
 SIGNER = Signer("care-1", ec.generate_private_key(ec.SECP256R1()))
@@ -181,6 +183,58 @@ def test_on_a_disk_that_is_full_the_terminals_files_open(small_disk: Path) -> No
     terminal.note()
     assert terminal.ledger.do(numbers_of) == 3
     terminal.close()
+
+
+# What writes first after the disk has filled up, in a process of its own: it may be ended by the kernel.
+FIRST_WRITE = """
+import os, sqlite3, sys
+from pathlib import Path
+from contextlib import suppress
+from edge import salvage, schema
+from edge.store import Store
+from tests.system.test_disk_full import SIGNER, fill
+
+home = Path(sys.argv[1])
+if sys.argv[2] == "start":
+    fill(home)
+store = salvage.open_store(home / "ledger.db", schema.LEDGER, "ledger", SIGNER)
+fill(home)
+for number in range(300):
+    with suppress(sqlite3.OperationalError):
+        store.do(lambda db: db.execute("insert or replace into fact values (?, 1)", [f"{number}" * 40]))
+print(store.is_alive)
+os._exit(0)  # as by a signal: the journal stays
+"""
+
+
+@pytest.mark.parametrize("when", ["work", "start"])
+def test_the_first_write_after_a_disk_has_filled_up_does_not_end_the_process(small_disk: Path, when: str) -> None:
+    """A small file system has blocks of 1 kB: of a page that SQLite maps, the part it has written one byte of is there,
+    and the others are not. Whoever writes to them is ended."""
+    store = Store(small_disk / "ledger.db", schema.LEDGER)
+    for number in range(50):
+        store.do(lambda db, number=number: db.execute("insert into fact values (?, 1)", [f"before {number}"]))  # type: ignore[misc]
+    if when == "start":
+        copies = {name: (small_disk / name).read_bytes() for name in ("ledger.db", "ledger.db-wal")}
+    store.close()
+    if when == "start":  # as after a power cut: with a journal to be read
+        for name, data in copies.items():
+            (small_disk / name).write_bytes(data)
+    said = subprocess.run(
+        [sys.executable, "-c", FIRST_WRITE, str(small_disk), when],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (said.returncode, said.stdout) == (0, "True\n"), said.stderr
+    for other in small_disk.glob("other-*"):
+        other.unlink()
+    again = salvage.open_store(small_disk / "ledger.db", schema.LEDGER, "ledger", SIGNER)
+    rows = again.do(lambda db: db.execute("select name from fact where name like 'before %'").fetchall())
+    assert len(rows) == 50
+    assert not (small_disk / salvage.FOLDER).exists()
+    again.close()
 
 
 def numbers_of(db: Database) -> int:

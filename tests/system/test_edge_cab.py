@@ -118,8 +118,9 @@ def test_a_simulated_press_lights_the_lamp_and_a_terminal_with_simulated_pins_sa
     until("the dark half of its blinking", lambda: cab.level("lamp_emergency") == 0.0)
     assert "duress_pressed" in cab.log()
     assert cab.terminal.state()["emergency"]["phase"] == "raised"
+    assert cab.terminal.stop()[0] == 0
     with sqlite3.connect(cab.home / "ledger.db") as ledger:
-        until("its record", lambda: ledger.execute("select 1 from record where kind = 'emergency'").fetchone())
+        assert ledger.execute("select 1 from record where kind = 'emergency'").fetchone(), "its record"
     ledger.close()
 
 

@@ -92,11 +92,13 @@ def test_one_raised_while_the_hub_is_away_is_there_as_soon_as_it_is_back(site: S
 
 
 def test_a_terminal_whose_disk_refuses_lets_it_out_and_saves_it_afterwards(site: Site) -> None:
-    screen = site.screen()
-    phase(screen)  # the page has its token
     ledger = site.home / site.fleet.station(VEHICLE).folder / LEDGER_FILE
+    site.children[VEHICLE].stop()
     with sqlite3.connect(ledger, isolation_level=None) as stranger:
-        stranger.execute("begin exclusive")
+        stranger.execute("begin exclusive")  # once a terminal has its file nobody else gets it
+        site.restart(VEHICLE)
+        screen = site.screen()
+        phase(screen)  # the page has its token
         screen.submit("/emergency/raise", {})
         (shown,) = until("the emergency at the console", lambda: raised(site))
         until("'received' on the terminal", lambda: phase(screen) == "received")
