@@ -39,7 +39,7 @@ def test_the_records_of_a_backlog_keep_their_order_from_batch_to_batch() -> None
     waiting = came(*[Up.LOG] * (2 * BATCH_RECORDS + 5))
     batches = [mids(take_batch(waiting)) for _ in range(3)]
     assert [len(batch) for batch in batches] == [BATCH_RECORDS, BATCH_RECORDS, 5]
-    assert sum(batches, []) == list(range(2 * BATCH_RECORDS + 5))
+    assert [mid for batch in batches for mid in batch] == list(range(2 * BATCH_RECORDS + 5))
 
 
 def test_nothing_overtakes_a_birth_and_a_birth_no_record() -> None:
