@@ -22,6 +22,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from bench import processes
 from bench.figures import print_ms, say
 from bench.namespaces import Space, spaces
 from bench.reachable import Agency, open_agency
@@ -51,7 +52,7 @@ def cli(parts: Sequence[str], rounds: int, records: int, seconds: float) -> None
             agency = open_agency(Path(folder), children, (OURS, PEER))
             for part in parts or PARTS:
                 if part == "ratio":
-                    _ratio(agency, rounds, records)
+                    _ratio(agency, children["hub"].pid, rounds, records)
                 elif part == "shift":
                     _shift(agency)
                 else:
@@ -60,7 +61,8 @@ def cli(parts: Sequence[str], rounds: int, records: int, seconds: float) -> None
             children.stop()
 
 
-def _ratio(agency: Agency, rounds: int, records: int) -> None:
+def _ratio(agency: Agency, hub: int | None, rounds: int, records: int) -> None:
+    assert hub is not None
     ours = _terminal(agency, "ratio", None, 0, 0)
     argv = [sys.executable, "-m", "bench.drain_peer", "--identity", str(agency.identity(PEER))]
     argv += ["--device", agency.device(PEER), "--port", str(agency.broker_port)]
@@ -71,12 +73,20 @@ def _ratio(agency: Agency, rounds: int, records: int) -> None:
         took: list[tuple[float, float]] = []
         order = random.Random(1)
         file = agency.home / "same-bytes"
+        spent = {"terminal": ours.pid, "hub": hub, "broker": processes.children(hub)[0], "paho": peer.pid}
+        cpu_s: dict[str, list[float]] = {name: [] for name in spent}
         for number in range(rounds + 1):
             size = int(_asked(ours, f"fill {records} 0"))
             _asked(ours, f"copy {file}")
             turns = [lambda: _asked(ours, "go"), lambda: _asked(peer, f"go {file}")]
             which = [0, 1] if order.random() < 0.5 else [1, 0]
-            seconds = {turn: float(turns[turn]()) for turn in which}
+            seconds: dict[int, float] = {}
+            for turn in which:
+                before = {name: processes.cpu_s(pid) for name, pid in spent.items()}
+                seconds[turn] = float(turns[turn]())
+                for name, pid in spent.items():
+                    if (turn == 1) == (name == "paho"):
+                        cpu_s[name].append(processes.cpu_s(pid) - before[name])
             if number > 0:  # the first warms up
                 took.append((seconds[0], seconds[1]))
                 say(f"{size / 1000:.0f} kB: {seconds[0]:.2f} s, bare paho {seconds[1]:.2f} s")
@@ -87,6 +97,8 @@ def _ratio(agency: Agency, rounds: int, records: int) -> None:
             f" {statistics.median(ratios):.2f} of bare paho's speed to the broker"
             f" (min {ratios[0]:.2f}, max {ratios[-1]:.2f}, {rounds} rounds)"
         )
+        each = (f"{name} {statistics.median(cpu_s[name][1:]) / records * 1e6:.0f}" for name in spent)
+        click.echo(f"    CPU, µs a record: {', '.join(each)}")
     finally:
         ended(ours)
         ended(peer)
@@ -100,7 +112,7 @@ def _shift(agency: Agency) -> None:
         for title, space in (("loopback", None), (f"{SLOW_KBIT} kbit/s", cable)):
             if space is not None:
                 space.slow(SLOW_KBIT)
-            terminal = _terminal(agency, f"shift-{space is None}", space, SHIFT_RECORDS, SHIFT_NOTES)
+            terminal = _back(agency, f"shift-{space is None}", space, SHIFT_RECORDS, SHIFT_NOTES)
             try:
                 size = int(line(terminal).split()[1])
                 took_s = float(_asked(terminal, "go"))
@@ -115,7 +127,7 @@ def _storm(agency: Agency, seconds: float) -> None:
     seen: dict[float, float] = {}
     threading.Thread(target=_watch, args=(console, seen), daemon=True).start()
     for number, (where, up_percent) in enumerate((("to the terminal", 0), ("each way", LOSS_PERCENT))):
-        with spaces(1) as (cable,):
+        with spaces(1, number + 1) as (cable,):  # the one before takes its time to go, and so do its addresses
             _through(agency, cable, number, where, up_percent, seconds, seen)
 
 
@@ -124,7 +136,7 @@ def _through(
 ) -> None:
     heard = _Heard(agency.home / "hub")
     seen.clear()  # the same way is driven each time
-    terminal = _terminal(agency, f"storm-{number}", cable, STORM_RECORDS, SHIFT_NOTES)
+    terminal = _back(agency, f"storm-{number}", cable, STORM_RECORDS, SHIFT_NOTES)
     try:
         size = int(line(terminal).split()[1])
         cable.slow(SLOW_KBIT)
@@ -205,6 +217,17 @@ def _watch(console: Browser, seen: dict[float, float]) -> None:
             for row in data["positions"]:
                 if row.get("lat") is not None:
                     seen.setdefault(round(row["lat"], 6), now_s)
+
+
+def _back(agency: Agency, name: str, space: Space | None, records: int, notes: int) -> subprocess.Popen[str]:
+    """One that has met the hub before, went away and owes all this since: what it answers to its first settings is not
+    part of a backlog, and being the newest of its ledger would hurry all that stands before it."""
+    met = _terminal(agency, name, None, 0, 0)
+    try:
+        assert line(met).startswith("ready")
+    finally:
+        ended(met)
+    return _terminal(agency, name, space, records, notes)
 
 
 def _terminal(agency: Agency, name: str, space: Space | None, records: int, notes: int) -> subprocess.Popen[str]:

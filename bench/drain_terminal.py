@@ -23,7 +23,7 @@ import msgspec
 import structlog
 from sqlite_utils import Database
 
-from edge import clock, downlink, identity, outbox, schema, uplink
+from edge import clock, downlink, held, identity, outbox, schema, uplink
 from edge.clock import Clock
 from edge.downlink import Downlink
 from edge.emergency import Emergency
@@ -37,13 +37,14 @@ from wire.distance import moved
 from wire.facts import AuditFact
 from wire.fix import Fix
 from wire.records import Kind
+from wire.topics import Section
 from wire.trail import Trail, TrailPoint, pack
 
 POINTS = 60
 PERIOD_S = 5  # a position each
 NOTE_BYTES = 2000
 DRAIN_S_MAX = 900.0
-LOOK_S = 0.005
+LOOK_S = 0.01
 
 
 class _Terminal:
@@ -100,7 +101,12 @@ class _Terminal:
             Thread(target=run, daemon=True).start()
 
     def is_drained(self) -> bool:
-        return all(store.do(numbers).unsent == 0 for store in self.stores.values())
+        return all(self.stores[log].do(numbers).unsent == 0 for log in (TRAIL, LEDGER))
+
+    def has_met(self) -> bool:
+        """Whether it holds what the hub tells every vehicle."""
+        sections = (Section.ASSIGNMENTS, Section.ROSTER, Section.SETTINGS, Section.EMERGENCY)
+        return all(self.stores[LEDGER].do(partial(held.about, section=section)) for section in sections)
 
 
 @click.command()
@@ -116,7 +122,7 @@ def cli(home: Path, name: str, records: int, notes: int) -> None:
     size = _fill(terminal, records, notes) if records else 0
     if not records:
         terminal.start()
-        while terminal.up.hears_us() != "up" or not terminal.is_drained():
+        while not (terminal.up.hears_us() == "up" and terminal.has_met() and terminal.is_drained()):
             time.sleep(0.05)
     print("ready", size, flush=True)
     for said in sys.stdin:

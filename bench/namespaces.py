@@ -94,13 +94,13 @@ def carried(outer: str) -> Carried:
 
 
 @contextmanager
-def spaces(count: int) -> Iterator[tuple[Space, ...]]:
-    """So many, gone afterwards."""
+def spaces(count: int, first: int = 0) -> Iterator[tuple[Space, ...]]:
+    """So many, numbered from `first`, gone afterwards."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         raise click.UsageError("This needs root and `ip`: every peer gets a network namespace of its own.")
     made: list[Space] = []
     try:
-        for number in range(count):
+        for number in range(first, first + count):
             made.append(_made(number))
         yield tuple(made)
     finally:

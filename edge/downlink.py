@@ -178,12 +178,17 @@ class Downlink:
             return
         if receipt.is_contested:
             self._contested()
-        if store.do(lambda db: outbox.is_anothers(db, receipt, self._signer)):
+        now_ms = self._kept_base_ms[receipt.log_id] + self._clock.mono_ms()
+        is_anothers, has_moved = store.do(
+            lambda db: (
+                outbox.is_anothers(db, receipt, self._signer),
+                outbox.take_receipt(db, receipt, now_ms, self._signer),
+            )
+        )
+        if is_anothers:
             log.error("receipt_of_a_twin", log_id=receipt.log_id.hex(), through=receipt.through)
             self._contradicted()
-            return
-        now_ms = self._kept_base_ms[receipt.log_id] + self._clock.mono_ms()
-        if store.do(lambda db: outbox.take_receipt(db, receipt, now_ms, self._signer)):
+        elif has_moved:
             self._wake()
 
     def _state(self, section: str, payload: bytes) -> None:

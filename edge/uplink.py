@@ -18,6 +18,7 @@ from msgspec import Struct
 from sqlite_utils import Database
 
 from edge import again, outbox, poison, policy, thinning
+from edge.ahead import Ahead
 from edge.clock import Clock
 from edge.link import Acknowledged, Closed, Notice, Opened, Sent, Subscribed
 from edge.outbox import LEDGER, TRAIL, Numbers, Signer
@@ -258,6 +259,9 @@ class Uplink:
         self._again_upto = LEDGER, 1
         self._said_again: dict[int, int] = {}  # by mid, a number of the batch that is on its way once more
         self._logs = logs
+        self._ahead = {
+            name: Ahead(store, thinning.hand_out if name == TRAIL else outbox.read) for name, store in logs.items()
+        }
         self._signer = signer
         self._clock = clock
         self._publish = publish
@@ -408,10 +412,9 @@ class Uplink:
 
     def _look(self) -> None:
         for name, store in self._logs.items():
-            numbers = store.do(outbox.numbers)
+            numbers, oldest_ms = store.do(_standing)
             self._sync.log_at(name, numbers.lowest_owed, numbers.next, numbers.hub_epoch, self._clock.mono_s())
             if name == LEDGER:
-                oldest_ms = store.do(partial(outbox.stored_ms, seq=numbers.lowest_owed)) if numbers.unsent else None
                 self._live.owes(numbers.unsent, oldest_ms)
 
     def _send(self) -> None:
@@ -436,9 +439,9 @@ class Uplink:
 
     def _send_records(self, want: Want) -> bool:
         """Whether to go on."""
-        read = thinning.hand_out if want.log == TRAIL else outbox.read
-        owed = self._logs[want.log].do(lambda db: read(db, want.first, want.records_max, want.bytes_max))
+        owed = self._ahead[want.log].take(want.first, want.records_max, want.bytes_max)
         if not owed or owed[0].seq != want.first:
+            self._ahead[want.log].forget()
             self._look()
             return self._sync.want(self._clock.mono_s()) != want
         is_doubted = self._sync.is_doubted(want.log)
@@ -474,12 +477,14 @@ class Uplink:
         stamp = self._clock.stamp()
         is_damaged = self._logs[name].do(lambda db: poison.replace_damaged(db, self._signer, stamp, seq))
         if is_damaged:
+            self._ahead[name].forget()
             log.error("record_damaged", log=name, seq=seq)
         return is_damaged
 
     def _steps_aside(self, name: str, seq: int, reason: int) -> bool:
         is_aside = self._logs[name].do(lambda db: poison.step_aside(db, self._signer, seq, reason))
         if is_aside:
+            self._ahead[name].forget()
             log.error("record_refused", log=name, seq=seq, reason=reason)
             self._look()  # what it said is owed anew
         return is_aside
@@ -527,6 +532,12 @@ class Uplink:
         if refused is None:
             return None
         return REASONS.get(refused, f"the broker does not take our records (reason {refused:#04x})")
+
+
+def _standing(db: Database) -> tuple[Numbers, int | None]:
+    """Where a log stands, and when the oldest that is owed was stored."""
+    numbers = outbox.numbers(db)
+    return numbers, outbox.stored_ms(db, numbers.lowest_owed) if numbers.unsent else None
 
 
 def _presence(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections import deque
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -27,6 +28,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from wire import topics
+from wire.topics import Up
 
 CLIENT = "hub-ingest"
 KEEPALIVE_S = 30
@@ -34,6 +36,7 @@ CONNECT_S_MAX = 2  # it is the same machine, or the next
 SESSION_EXPIRY_S = 24 * 3600  # the broker keeps what came while the hub restarted
 IN_FLIGHT_MAX = 256  # records the broker may have open with us: a batch, and at most 128 MB of the largest
 INCOMING_MAX = 2048  # messages; positions may fill all but what QoS 1 can have in flight
+BATCH_RECORDS = 128  # of logs: what verifying and folding take a tenth of a second for, and what is live waits for
 OUTGOING_MAX = 4096  # snapshots and receipts on their way; more are refused and said again later
 BACKOFF_S_MAX = 30.0
 DROPPED_S_MAX = 2.0  # after a connection that we ended ourselves: the broker is well, and the database may be again
@@ -91,6 +94,7 @@ class Link:
         self._says_up = says_up
         self._chance = chance
         self._incoming: Queue[Received] = Queue(INCOMING_MAX)
+        self._waiting: deque[Received] = deque()  # out of the queue and not in a batch yet: as many at most
         self._client: Client | None = None  # while it is connected and subscribed
         self._stopping = Event()
         self._dropped = Event()
@@ -139,17 +143,15 @@ class Link:
         return client.publish(topics.text(topic), payload, qos=qos).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def receive(self, wait_s: float) -> list[Received]:
-        """All that came, waiting at most `wait_s` for the first."""
+        """The next batch of what came, waiting at most `wait_s` for the first."""
         try:
-            batch = [self._incoming.get(timeout=wait_s)]
+            if not self._waiting:
+                self._waiting.append(self._incoming.get(timeout=wait_s))
+            while len(self._waiting) < INCOMING_MAX:
+                self._waiting.append(self._incoming.get_nowait())
         except Empty:
-            return []
-        while len(batch) < INCOMING_MAX:
-            try:
-                batch.append(self._incoming.get_nowait())
-            except Empty:
-                break
-        return batch
+            pass
+        return take_batch(self._waiting)
 
     def acknowledge(self, received: Received) -> None:
         """Tell the broker that `received` is safe. Nothing happens when its connection is gone: it comes again."""
@@ -262,6 +264,28 @@ class Link:
         client.on_disconnect = on_disconnect
         client.on_message = on_message
         return client
+
+
+def take_batch(waiting: deque[Received]) -> list[Received]:
+    """The next of `waiting`, which keeps the rest: BATCH_RECORDS of logs, and what is of no log overtakes those left.
+
+    Nothing overtakes a birth or a will, nor do they anything: a birth says where a log stands after all that came before.
+    """
+    batch: list[Received] = []
+    left: deque[Received] = deque()
+    room, is_shut = BATCH_RECORDS, False
+    for one in waiting:
+        is_record = one.topic.endswith(f"/up/{Up.LOG}")
+        is_birth = one.topic.endswith(f"/up/{Up.PRESENCE}")
+        if is_shut or (is_record and room == 0) or (is_birth and left):
+            left.append(one)
+            is_shut = is_shut or is_birth
+        else:
+            batch.append(one)
+            room -= is_record
+    waiting.clear()
+    waiting.extend(left)
+    return batch
 
 
 def _connect_properties() -> Properties:

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 from msgspec.structs import asdict, replace
-from sqlalchemy import ColumnElement, Connection, Row, delete, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, exists, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
 
 from hub import clocks, parts, presses, schema, store
 from wire import notes, trail
@@ -81,10 +82,16 @@ class Change(Struct, frozen=True, kw_only=True):
 
 NOTHING = Change()
 
+# What every press needs, built once: building a statement costs more than running it.
+_UNIT_NOW = select(schema.unit_now).where(schema.unit_now.c.unit == bindparam("of_unit"))
+_KEEP_UNIT = upsert(schema.unit_now)
+_KEEP_UNIT = _KEEP_UNIT.on_conflict_do_update(index_elements=[schema.unit_now.c.unit], set_=dict(_KEEP_UNIT.excluded))
+_ADD_HISTORY = insert(schema.status_history)
+
 
 def unit_now(connection: Connection, unit: str) -> UnitNow:
     """What `unit` is doing."""
-    row = connection.execute(select(schema.unit_now).where(schema.unit_now.c.unit == unit)).first()
+    row = connection.execute(_UNIT_NOW, {"of_unit": unit}).first()
     return UnitNow(unit=unit) if row is None else _unit_from(row)
 
 
@@ -559,28 +566,28 @@ def _set(
     now = replace(now, status=status, status_ms=at_ms, status_by=by, skipped=is_skip)
     _keep(connection, now)
     connection.execute(
-        insert(schema.status_history).values(
-            unit=now.unit,
-            status=status,
-            assignment=about or now.assignment,
-            by=by,
-            staff=staff,
-            skipped=is_skip,
-            noted_ms=noted_ms,
-            quality=quality,
-            held_ms=at_ms,
-            device=None if noted is None else noted.device,
-            boot=None if noted is None else noted.stamp.boot,
-            mono_ms=None if noted is None else noted.stamp.mono_ms,
-            stamped_ms=None if noted is None else noted.stamp.wall_ms,
-        )
+        _ADD_HISTORY,
+        {
+            "unit": now.unit,
+            "status": status,
+            "assignment": about or now.assignment,
+            "by": by,
+            "staff": staff,
+            "skipped": is_skip,
+            "noted_ms": noted_ms,
+            "quality": quality,
+            "held_ms": at_ms,
+            "device": None if noted is None else noted.device,
+            "boot": None if noted is None else noted.stamp.boot,
+            "mono_ms": None if noted is None else noted.stamp.mono_ms,
+            "stamped_ms": None if noted is None else noted.stamp.wall_ms,
+        },
     )
     return now
 
 
 def _keep(connection: Connection, now: UnitNow) -> None:
-    connection.execute(delete(schema.unit_now).where(schema.unit_now.c.unit == now.unit))
-    connection.execute(insert(schema.unit_now).values(**{**asdict(now), "crew": " ".join(now.crew)}))
+    connection.execute(_KEEP_UNIT, {**asdict(now), "crew": " ".join(now.crew)})
 
 
 def _unit_from(row: Row[tuple[object, ...]]) -> UnitNow:

@@ -100,7 +100,7 @@ def keep_alarm(batch: Batch, device: Device, arrival: Arrival) -> None:
         )
     )
     try:
-        with batch.connection.begin_nested():
+        with store.all_or_nothing(batch.connection):
             press = projections.press_in(arrival.payload, device.device, batch.now_ms)
             change = projections.fold_alarm(batch.connection, press)
     except (Malformed, OverflowError, IntegrityError):
@@ -134,7 +134,7 @@ def _keep(batch: Batch, device: Device, record: Record, arrival: Arrival) -> Non
         return
     held = projections.Held(id=record_id, record=record, held_ms=batch.now_ms, certificate=device.certificate)
     try:
-        with batch.connection.begin_nested():
+        with store.all_or_nothing(batch.connection):
             change = projections.fold(batch.connection, held)
             _do_once(batch, device, meant)
     except (Malformed, OverflowError, IntegrityError):

@@ -13,7 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlite_utils import Database
 
-from edge import outbox, schema, uplink
+from edge import outbox, schema, thinning, uplink
+from edge.ahead import Ahead
 from edge.clock import Clock
 from edge.link import Acknowledged, Backoff, Closed, Opened, Sent, Subscribed, pause_s
 from edge.outbox import LEDGER, TRAIL, Signer
@@ -300,7 +301,9 @@ class Full:
 def test_a_full_disk_does_not_end_the_uplink_and_the_ledger_still_goes_out(desk: Desk) -> None:
     desk.append(LEDGER)
     desk.append(TRAIL)
-    desk.uplink._logs = {LEDGER: desk.stores[LEDGER], TRAIL: Full(desk.stores[TRAIL])}
+    full = Full(desk.stores[TRAIL])
+    desk.uplink._logs = {LEDGER: desk.stores[LEDGER], TRAIL: full}
+    desk.uplink._ahead[TRAIL] = Ahead(full, thinning.hand_out)
     desk.is_connected = True
     for event in (Opened(1), Subscribed(), HubSaid(True, 1)):
         desk.inbox.put(event)
