@@ -182,7 +182,7 @@ class Link:
         self._hurrying = Event()
         self._signals: Queue[_Signal] = Queue()
         self._upward: _Upward | None = None
-        self._newest: Client | None = None  # of the connections
+        self._heard_s = 0.0  # when the broker last said anything
         self._tls: ssl.SSLContext | None = None
 
     def run(self) -> None:
@@ -211,12 +211,8 @@ class Link:
 
     def hurry(self, silent_s: float | None) -> None:
         """An emergency waits. Nobody pauses now; and a broker that has not said a word for `silent_s` has gone."""
-        if silent_s is None or monotonic() - self._heard_s() >= silent_s:
+        if silent_s is None or monotonic() - self._heard_s >= silent_s:
             self.renew("the broker has fallen silent in an emergency")
-
-    def _heard_s(self) -> float:
-        """When the broker last said anything. The library knows; its log would say so too, and costs more than a publish."""
-        return 0.0 if self._newest is None else self._newest._last_bytes_received
 
     def spread(self, spread_s: float) -> None:
         """Over how long the fleet shall come back when the broker has closed on everyone."""
@@ -254,7 +250,7 @@ class Link:
             return _Ending(why="stopped")
         session = self._next_session()
         try:
-            client = self._newest = self._new_client(session, signals)
+            client = self._new_client(session, signals)
             client.connect(
                 self._address.host,
                 self._address.port,
@@ -365,6 +361,11 @@ class Link:
                 with suppress(OSError):  # an old kernel; then a bad radio is only slower
                     opened.setsockopt(socket.IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, 1)
 
+        def on_log(_: Client, __: None, ___: int, said: str) -> None:
+            if said.startswith("Received"):
+                self._heard_s = monotonic()
+
+        client.on_log = on_log
         client.on_socket_open = on_socket_open
         client.on_connect = on_connect
         client.on_subscribe = on_subscribe
@@ -415,11 +416,8 @@ def _lost(is_said: bool, reason: ReasonCode) -> _Lost:
 
 @cache
 def _numbered(alias: int) -> Properties:
-    """Made once, packed once: the library would pack it anew for each message, for half of what that costs."""
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.TopicAlias = alias
-    packed: bytes = properties.pack()  # type: ignore[no-untyped-call]
-    vars(properties)["pack"] = lambda: packed
     return properties
 
 

@@ -123,7 +123,7 @@ def keep_fact(connection: Connection, name: str, value: int) -> None:
 def all_or_nothing(connection: Connection) -> Iterator[None]:
     """What is done in here is undone when it raises, and nothing that was done before. Not in itself.
 
-    The library's own costs six times as much, and every small record needs one.
+    A plain savepoint: the library's own builds and tracks a transaction object, and every small record needs one.
     """
     connection.exec_driver_sql("savepoint here")
     try:
