@@ -96,13 +96,15 @@ def test_a_terminal_whose_disk_refuses_lets_it_out_and_saves_it_afterwards(site:
     site.children[VEHICLE].stop()
     with sqlite3.connect(ledger, isolation_level=None) as stranger:
         stranger.execute("begin exclusive")  # once a terminal has its file nobody else gets it
-        site.restart(VEHICLE)
-        screen = site.screen()
-        phase(screen)  # the page has its token
-        screen.submit("/emergency/raise", {})
-        (shown,) = until("the emergency at the console", lambda: raised(site))
-        until("'received' on the terminal", lambda: phase(screen) == "received")
-        stranger.execute("rollback")
+        try:
+            site.restart(VEHICLE)
+            screen = Browser(site.fleet.station(VEHICLE).screen)  # nobody can sign on either
+            screen.csrf = screen.json("/api/v1/state")["csrf"]
+            screen.submit("/emergency/raise", {})
+            (shown,) = until("the emergency at the console", lambda: raised(site))
+            until("'received' on the terminal", lambda: phase(screen) == "received")
+        finally:
+            stranger.execute("rollback")
     stranger.close()
     assert (shown["call_sign"], shown["presses"]) == (VEHICLE, 1)
     until("it to save", lambda: screen.json("/api/v1/state")["saving"]["is_saving"])

@@ -72,6 +72,10 @@ class Ground:
     def raised(self) -> list[Json]:
         return self.site.snapshot()["emergencies"]
 
+    def is_placed(self) -> bool:
+        (row,) = [one for one in self.site.snapshot()["units"] if one["call_sign"] == VEHICLE]
+        return row["position"] is not None
+
     def arrived_ms(self) -> int:
         """When the position that the console shows reached the hub."""
         (row,) = [one for one in self.site.snapshot()["units"] if one["call_sign"] == VEHICLE]
@@ -94,7 +98,9 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         made = Disk(home / "disk.img", home / site.fleet.station(VEHICLE).folder)
         try:
             site.restart(VEHICLE)
-            yield Ground(site, made)
+            ground = Ground(site, made)
+            until("a place on the console", ground.is_placed)
+            yield ground
         finally:
             site.children[VEHICLE].kill()
             made.close()

@@ -193,8 +193,11 @@ class _FromWhereItWas:
         value = self._disk.do(work)
         if isinstance(value, tuple) and value and isinstance(value[-1], outbox.Owed):
             self._read_through = max(self._read_through, value[-1].seq)
-        if isinstance(value, Numbers) and value.lowest_owed <= self._read_through < value.next:
-            return msgspec.structs.replace(value, lowest_owed=self._read_through)  # type: ignore[return-value]
+        if isinstance(value, tuple) and value and isinstance(value[0], Numbers):
+            numbers, *others = value
+            if numbers.lowest_owed <= self._read_through < numbers.next:
+                wrong = msgspec.structs.replace(numbers, lowest_owed=self._read_through)
+                return wrong, *others  # type: ignore[return-value]
         return value
 
 
