@@ -15,10 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select, update
+from sqlalchemy import Connection, Engine, create_engine, event, func, insert, inspect, select, text, update
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, TimeoutError
 
 from hub import schema
@@ -27,6 +24,7 @@ from hub.turns import InTurn
 
 DATABASE_FILE = "hub.db"
 LOCK_FILE = "lock"
+NEWEST = "0001"  # of the steps in hub/migrations; a test says when it is not
 WAIT_S = 20.0  # for the one connection; a transaction takes milliseconds, so this is only ever reached by a fault
 EPOCH = "epoch"
 FAILS = (DBAPIError, TimeoutError)  # locked, full or gone; or so many wait for a locked one that our turn never came
@@ -70,23 +68,33 @@ def open_store(home: Path) -> Engine:
     event.listen(engine, "begin", _Begin(home / DATABASE_FILE))
     event.listen(engine, "engine_disposed", lambda _: os.close(lock), once=True)
     try:
-        migrate(engine)
-    except CommandError:
+        _bring_to_newest(engine, home / DATABASE_FILE)
+    except SettingsError:
         engine.dispose()
-        raise SettingsError(f"{home / DATABASE_FILE} was written by a newer Tandem; install that one") from None
+        raise
     except DatabaseError as wrong:
         engine.dispose()
         raise SettingsError(f"{home / DATABASE_FILE} does not open: {wrong.orig}") from None
     return engine
 
 
-def migrate(engine: Engine) -> None:
-    """Bring the database to the newest schema, in one transaction: all of it or nothing."""
-    config = Config()
-    config.set_main_option("script_location", "hub:migrations")
+def _bring_to_newest(engine: Engine, file: Path) -> None:
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        if _step(connection) == NEWEST:
+            return
+        from hub.migrate import NewerFile, migrate  # slow to load, and hardly ever needed
+
+        try:
+            migrate(connection)
+        except NewerFile:
+            raise SettingsError(f"{file} was written by a newer Tandem; install that one") from None
+
+
+def _step(connection: Connection) -> str | None:
+    """The last step that the file has taken; None for a new one."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("select version_num from alembic_version")).scalar()
 
 
 def why(wrong: DBAPIError | TimeoutError) -> str:

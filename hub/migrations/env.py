@@ -1,4 +1,4 @@
-"""Run the steps inside the transaction that `hub.store.migrate` has begun."""
+"""Run the steps inside the transaction that `hub.store` has begun."""
 
 from __future__ import annotations
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -43,6 +45,22 @@ def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
         differences = compare_metadata(MigrationContext.configure(connection), schema.metadata)
     engine.dispose()
     assert differences == []
+
+
+def test_a_file_is_taken_as_it_is_only_at_the_newest_step(tmp_path: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", "hub:migrations")
+    assert ScriptDirectory.from_config(config).get_current_head() == store.NEWEST
+
+
+def test_a_start_with_nothing_to_migrate_does_not_load_what_migrates(tmp_path: Path) -> None:
+    store.open_store(tmp_path).dispose()
+    program = (
+        "import sys; from pathlib import Path; import hub.main; from hub import store\n"
+        "store.open_store(Path(sys.argv[1])).dispose(); print('alembic' in sys.modules)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert said.stdout == "False\n"
 
 
 def test_a_second_process_is_refused_and_the_lock_goes_with_the_first(tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ from typing import TypeVar
 
 from bench.receiver import Receiver
 from demo import fleet as made
-from demo.fleet import CREWS, DESK, Fleet
+from demo.fleet import Fleet
 from demo.processes import Children
 from demo.story import go_on_duty, sign_in, sign_on
 from demo.web import Browser
 from tests.patience import PATIENCE_S
+from tests.system.agency import copy
 
 T = TypeVar("T")
-CREW = {call_sign: CREWS[call_sign] for call_sign in ("CARE-1", "CARE-2", DESK)}
 VEHICLE = "CARE-1"
 
 
@@ -51,12 +51,13 @@ class Site:
 
 
 @contextmanager
-def open_site(home: Path) -> Iterator[Site]:
-    """An agency in `home`, gone without a trace of processes afterwards."""
+def open_site(home: Path, agency: Path) -> Iterator[Site]:
+    """A copy of `agency` running in `home`, gone without a trace of processes afterwards."""
     children = Children(lambda _: None)
     stop = threading.Event()
     try:
-        fleet = made.make(home, CREW, None, made.chance_ports(len(CREW)), children, lambda _: None)
+        fleet = copy(agency, home)
+        children.start(made.hub_process(home))
         receivers = [
             Receiver(number, made.receiver_port(home, station))
             for number, station in enumerate(fleet.stations)

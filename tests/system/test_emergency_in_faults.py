@@ -62,9 +62,9 @@ class Ground:
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+def ground(tmp_path_factory: pytest.TempPathFactory, made_agency: Path) -> Iterator[Ground]:
     home = tmp_path_factory.mktemp("agency") / "home"
-    with open_site(home) as site:
+    with open_site(home, made_agency) as site:
         site.children[VEHICLE].stop()
         folder = home / site.fleet.station(VEHICLE).folder
         made = None if disk.why_not() else Disk(home / "disk.img", folder)

@@ -29,8 +29,8 @@ BACK_S = 120.0  # until everybody is back on a busy machine; a terminal waits up
 
 
 @pytest.fixture
-def agency(tmp_path: Path) -> Iterator[Site]:
-    with open_site(tmp_path / "home") as site:
+def agency(tmp_path: Path, made_agency: Path) -> Iterator[Site]:
+    with open_site(tmp_path / "home", made_agency) as site:
         yield site
 
 

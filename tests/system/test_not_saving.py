@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -91,9 +92,9 @@ class Ground:
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+def ground(tmp_path_factory: pytest.TempPathFactory, made_agency: Path) -> Iterator[Ground]:
     home = tmp_path_factory.mktemp("agency") / "home"
-    with open_site(home) as site:
+    with open_site(home, made_agency) as site:
         site.children[VEHICLE].stop()
         made = Disk(home / "disk.img", home / site.fleet.station(VEHICLE).folder)
         try:

@@ -26,10 +26,10 @@ SOON_S = 60.0  # each throws the other off, and both wait longer each time
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path, made_agency: Path) -> Iterator[Site]:
     if os.geteuid() != 0:
         pytest.skip("needs root: the second board has a boot id of its own, in a mount namespace")
-    with open_site(tmp_path / "home") as opened:
+    with open_site(tmp_path / "home", made_agency) as opened:
         yield opened
 
 
