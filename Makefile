@@ -12,6 +12,9 @@ FIRST   ?= 0
 TOTAL   ?= 1000000
 SOAK_OUT ?= var/soak.txt
 
+# Where it is set, each program compiles every library anew at every start: seconds instead of one.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Every target named in plain words is one; files are made by rules with a path.
 .PHONY: $(shell sed -n 's/^\([a-z][a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 .DEFAULT_GOAL := help
