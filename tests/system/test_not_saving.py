@@ -49,7 +49,7 @@ class Ground:
 
     def press(self, times: int) -> None:
         """Statuses that the screen takes, one after the other."""
-        now = self.state()["status"]
+        now = until("the status", lambda: self.state().get("status"))  # not while the screen finds its disk broken
         for _ in range(times):
             now = "available" if now == "break" else "break"
             self.screen.submit("/status", {"status": now})
