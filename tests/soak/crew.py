@@ -58,7 +58,9 @@ class Crew:
             try:
                 self._screen.state()
                 return True
-            except Ended:
+            except (Ended, Refused) as said:
+                if isinstance(said, Refused) and self.still_powered():
+                    raise  # after a power cut "not saved" is the right answer
                 if not is_running():
                     return False
                 time.sleep(0.01)
