@@ -26,6 +26,7 @@ from edge.sync import HubSaid
 from serving.beats import ROUND_S_MAX
 from wire import topics
 from wire.codec import Malformed, decode
+from wire.contract import SECTIONS, Content
 from wire.facts import AuditFact, ShelfWanted, StateHeld
 from wire.live import open_hub_presence
 from wire.records import Kind, open_receipt
@@ -33,7 +34,6 @@ from wire.state import (
     Assignments,
     Emergencies,
     Orders,
-    Roster,
     SealedDelivery,
     Shelf,
     Snapshot,
@@ -43,22 +43,11 @@ from wire.state import (
     open_snapshot,
     unseal,
 )
-from wire.topics import HUB_PRESENCE, Receipts, SealedNotes, Section, State
+from wire.topics import HUB_PRESENCE, Receipts, SealedNotes, State
 
 INBOX_MAX = 256  # beyond this the broker waits: it keeps what it has not delivered
 
 log = structlog.get_logger()
-
-Content = Assignments | Roster | TerminalSettings | Shelf | Emergencies | Orders
-
-_KINDS: dict[str, type[Content]] = {
-    Section.ASSIGNMENTS: Assignments,
-    Section.ROSTER: Roster,
-    Section.SETTINGS: TerminalSettings,
-    Section.SHELF: Shelf,
-    Section.EMERGENCY: Emergencies,
-    Section.ORDERS: Orders,
-}
 
 
 class Desk(Struct, frozen=True, kw_only=True):
@@ -192,7 +181,7 @@ class Downlink:
             self._wake()
 
     def _state(self, section: str, payload: bytes) -> None:
-        kind = _KINDS.get(section)
+        kind = SECTIONS.get(section)
         if kind is None:
             return  # a newer hub's; it will not be told that we hold it
         snapshot = open_snapshot(payload, self._identity.device, section, self._identity.snapshot_public)

@@ -77,7 +77,9 @@ BODIES: Mapping[str, type[Struct] | Opaque] = {
 }
 """What the body of a record is, by its kind."""
 
-SECTIONS: Mapping[str, type[Struct]] = {
+Content = Assignments | Roster | TerminalSettings | Shelf | Emergencies | Orders
+
+SECTIONS: Mapping[str, type[Content]] = {
     Section.ASSIGNMENTS: Assignments,
     Section.ROSTER: Roster,
     Section.SETTINGS: TerminalSettings,
