@@ -44,6 +44,7 @@ class Life:
         self.pid = pid
         self._bury = bury
         self._watch: int | None = os.pidfd_open(pid)
+        self._closing = Lock()
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send it a signal; nothing when it has ended."""
@@ -64,7 +65,8 @@ class Life:
         self.wait()
 
     def is_running(self) -> bool:
-        return self._watch is not None and not select.select([self._watch], [], [], 0)[0]
+        with self._closing:
+            return self._watch is not None and not select.select([self._watch], [], [], 0)[0]
 
     def wait(self, timeout_s: float = 60.0) -> None:
         """Return when it has ended; TimeoutError when it does not."""
@@ -72,8 +74,11 @@ class Life:
             return
         if not select.select([self._watch], [], [], timeout_s)[0]:
             raise TimeoutError(f"process {self.pid} has not ended within {timeout_s:.0f} s")
-        os.close(self._watch)
-        self._watch = None
+        with self._closing:  # whoever looks after it in a thread of their own must not look at a number that is gone
+            if self._watch is None:
+                return
+            os.close(self._watch)
+            self._watch = None
         self._bury()
 
 
