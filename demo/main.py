@@ -228,7 +228,8 @@ def _welcome(fleet: Fleet) -> None:
     lines += [
         f"{DESK:12} {desk.screen}   clinician's desk; PIN {desk.pin}, passphrase {desk.passphrase}",
         "",
-        "The others are in the next ports. Everything is on this machine only. Ctrl-C stops it all.",
+        "The other screens are in the next ports. Everything is on this machine only. Ctrl-C stops it all.",
+        "Next: at the console click on the map, say what is happening, press Send; then open that unit's touchscreen.",
         "",
     ]
     click.echo("\n".join(lines))

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, insert
 
 from hub import schema
 
-_APPEND = insert(schema.audit).returning(schema.audit.c.seq)  # built once: building costs more than running
+_APPEND = insert(schema.audit).returning(schema.audit.c.seq)  # built once and not for each
 
 OK = "ok"
 DENIED = "denied"

@@ -1,6 +1,6 @@
 """Bring the hub's database to the newest schema, with Alembic.
 
-Loaded only when there is something to bring: it costs every other start of a program two thirds of a second.
+Loaded only when there is something to bring: it would cost every other start of a program a quarter of a second.
 """
 
 from __future__ import annotations

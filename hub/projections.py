@@ -82,7 +82,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
 NOTHING = Change()
 
-# What every press needs, built once: building a statement costs more than running it.
+# What every press needs, built once and not for each.
 _UNIT_NOW = select(schema.unit_now).where(schema.unit_now.c.unit == bindparam("of_unit"))
 _KEEP_UNIT = upsert(schema.unit_now)
 _KEEP_UNIT = _KEEP_UNIT.on_conflict_do_update(index_elements=[schema.unit_now.c.unit], set_=dict(_KEEP_UNIT.excluded))

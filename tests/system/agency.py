@@ -51,7 +51,7 @@ def copy(source: Path, home: Path) -> Fleet:
         if station.kind == "vehicle":
             words[str(made.receiver_port(source, station))] = str(made.receiver_port(home, station))
         _replace(board / "terminal.toml", words)
-        _to_broker(board / IDENTITY_FOLDER / ENROLLED_FILE, ports["broker"])
+        to_broker(board / IDENTITY_FOLDER / ENROLLED_FILE, ports["broker"])
         stations.append(msgspec.structs.replace(station, screen=screen))
     fleet = msgspec.structs.replace(before, console=f"http://localhost:{ports['console']}", stations=tuple(stations))
     (home / NOTEBOOK).write_bytes(msgspec.json.encode(fleet))
@@ -72,7 +72,8 @@ def _replace(file: Path, words: Mapping[str, str]) -> None:
     file.write_text(text)
 
 
-def _to_broker(file: Path, port: int) -> None:
+def to_broker(file: Path, port: int) -> None:
+    """The terminal whose enrollment is in `file` calls its broker at `port` from now on."""
     enrolled = decode(file.read_bytes(), Enrolled)
     broker = BrokerAddress(host=enrolled.admission.broker.host, port=port)
     admission = msgspec.structs.replace(enrolled.admission, broker=broker)

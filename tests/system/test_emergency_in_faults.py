@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from demo.web import Browser, Json, Unanswered
 from tests.browser.cable import Cable
 from tests.system import disk
+from tests.system.agency import to_broker
 from tests.system.disk import Disk
 from tests.system.site import VEHICLE, Site, open_site, until
-from wire.codec import decode, encode
-from wire.enrollment import ENROLLED_FILE, IDENTITY_FOLDER, BrokerAddress, Enrolled
+from wire.codec import decode
+from wire.enrollment import ENROLLED_FILE, IDENTITY_FOLDER, Enrolled
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("faults")]
 
@@ -68,12 +68,13 @@ def ground(tmp_path_factory: pytest.TempPathFactory, made_agency: Path) -> Itera
         site.children[VEHICLE].stop()
         folder = home / site.fleet.station(VEHICLE).folder
         made = None if disk.why_not() else Disk(home / "disk.img", folder)
+        cable = _wired(folder)
         try:
-            cable = _wired(folder)
             site.restart(VEHICLE)
             yield Ground(site, cable, made)
         finally:
             site.children[VEHICLE].kill()
+            cable.pull()
             if made is not None:
                 made.close()
 
@@ -81,11 +82,8 @@ def ground(tmp_path_factory: pytest.TempPathFactory, made_agency: Path) -> Itera
 def _wired(folder: Path) -> Cable:
     """The terminal in `folder` reaches its broker through a cable from now on."""
     file = folder / IDENTITY_FOLDER / ENROLLED_FILE
-    enrolled = decode(file.read_bytes(), Enrolled)
-    broker = enrolled.admission.broker
-    cable = Cable(broker.port)
-    admission = msgspec.structs.replace(enrolled.admission, broker=BrokerAddress(host=broker.host, port=cable.port))
-    file.write_bytes(encode(msgspec.structs.replace(enrolled, admission=admission)))
+    cable = Cable(decode(file.read_bytes(), Enrolled).admission.broker.port)
+    to_broker(file, cable.port)
     return cable
 
 
