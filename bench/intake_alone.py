@@ -126,7 +126,7 @@ def hub(home: Path, count: int, times: Path | None) -> None:
     """As the hub takes them."""
     settings = load(home)
     ca, engine, counted = open_ca(home, settings), store.open_store(home), _Count(count, times)
-    link = Link(_link_settings(home, settings), lambda is_here: _said(ca, is_here), _say_ready, Random(1))
+    link = Link(_link_settings(home, settings), lambda is_here: _said(ca, is_here), lambda: None, Random(1))
     parts = IntakeParts(
         engine=engine,
         link=_Watched(link, counted),
@@ -182,7 +182,7 @@ def naive(home: Path, count: int, times: Path | None) -> None:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho types only part of itself
     properties.SessionExpiryInterval = 3600
     properties.ReceiveMaximum = 500
-    client.on_subscribe = lambda *_: _say_ready(True)
+    client.on_subscribe = lambda *_: click.echo("ready")
     client.connect(link.host, link.port, clean_start=False, properties=properties)
     client.loop_start()
     client.subscribe(EVERY_UP, qos=1)
@@ -204,12 +204,10 @@ def _link_settings(home: Path, settings: Settings) -> LinkSettings:
     )
 
 
-def _say_ready(is_up: bool) -> None:
-    if is_up:
-        click.echo("ready")
-
-
 def _said(ca: Ca, is_here: bool) -> bytes:
+    """The hub's word; it says that it is here when its subscription is granted."""
+    if is_here:
+        click.echo("ready")
     said = HubPresence(v=1, is_here=is_here, epoch=1, spread_s=0.0, wall_ms=int(time.time() * 1000))
     return sign_hub_presence(said, ca.snapshot_key)
 

@@ -150,7 +150,10 @@ def _tell(parts: IntakeParts, taken: Taken) -> None:
 
 
 def _answer(parts: IntakeParts, taken: Taken, batch: list[Received]) -> None:
+    """The receipts; the broker's due when all went out. Else the connection is over, and the next one brings them again."""
+    is_told = True
     for receipt in taken.receipts:
-        parts.link.publish(Receipts(receipt.device), records.sign_receipt(receipt, parts.snapshot_key))
-    for received in batch:
+        signed = records.sign_receipt(receipt, parts.snapshot_key)
+        is_told = parts.link.publish(Receipts(receipt.device), signed) and is_told
+    for received in batch if is_told else ():
         parts.link.acknowledge(received)

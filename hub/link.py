@@ -77,25 +77,25 @@ class _Step(Enum):
 class Link:
     """Keeps a connection to the broker until stopped.
 
-    `presence(is_here)` makes the hub's signed presence; `says_up(bool)` is told when the link comes and goes.
+    `presence(is_here)` makes the hub's signed presence; `says_down()` is told when a connection is over.
     """
 
     def __init__(
         self,
         settings: LinkSettings,
         presence: Callable[[bool], bytes],
-        says_up: Callable[[bool], None],
+        says_down: Callable[[], None],
         chance: Random,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._beat = beat
         self._settings = settings
         self._presence = presence
-        self._says_up = says_up
+        self._says_down = says_down
         self._chance = chance
         self._incoming: Queue[Received] = Queue(INCOMING_MAX)
         self._waiting: deque[Received] = deque()  # out of the queue and not in a batch yet: as many at most
-        self._client: Client | None = None  # while it is connected and subscribed
+        self._client: Client | None = None  # while it is connected
         self._stopping = Event()
         self._dropped = Event()
         self.lost = 0  # positions that found the queue full
@@ -124,11 +124,6 @@ class Link:
     def drop(self) -> None:
         """End this connection, so that the broker delivers again what is not acknowledged."""
         self._dropped.set()
-
-    @property
-    def is_up(self) -> bool:
-        """Whether what is published now goes out."""
-        return self._client is not None
 
     def publish(self, topic: topics.Topic, payload: bytes) -> bool:
         """Send at QoS 1; False when the link is down or full, and nothing was sent.
@@ -178,20 +173,19 @@ class Link:
         try:
             return self._conversation(client, steps)
         finally:
-            if self._client is not None:
-                self._client = None
-                self._says_up(False)
+            self._client = None
+            self._says_down()
             client.disconnect()
             client.loop_stop()
 
     def _conversation(self, client: Client, steps: Queue[tuple[_Step, str]]) -> str:
-        spoken_s = 0.0
+        spoken_s, is_subscribed = 0.0, False
         while not self._dropped.is_set():
             self._beat()
             try:
                 step, why = steps.get(timeout=0.1)
             except Empty:
-                if self._client is not None and monotonic() - spoken_s > PRESENCE_S:
+                if is_subscribed and monotonic() - spoken_s > PRESENCE_S:
                     spoken_s = self._say(client, is_here=True)
                 continue
             if step is _Step.OVER or why:
@@ -199,12 +193,10 @@ class Link:
             if step is _Step.CONNECTED:
                 client.subscribe(topics.EVERY_UP, qos=1)
             else:
-                self._client = client
+                is_subscribed = True
                 spoken_s = self._say(client, is_here=True)
-                self._says_up(True)
-        if self._stopping.is_set() and self._client is not None:
+        if self._stopping.is_set() and is_subscribed:
             self._client = None
-            self._says_up(False)
             client.publish(topics.HUB_PRESENCE, self._presence(False), qos=1, retain=True).wait_for_publish(STOP_S_MAX)
         return "dropped"
 
@@ -227,6 +219,10 @@ class Link:
         client.will_set(topics.HUB_PRESENCE, self._presence(False), qos=1, retain=True)
 
         def on_connect(_c: Client, _u: None, _f: ConnectFlags, code: ReasonCode, _p: Properties | None) -> None:
+            # Here, and not when the subscription is granted: the broker delivers what the last connection left open in
+            # the same breath, and a receipt that found no client would be lost while the broker has its due.
+            if not code.is_failure:
+                self._client = client
             steps.put((_Step.CONNECTED, str(code) if code.is_failure else ""))
 
         def on_subscribe(_c: Client, _u: None, _m: int, codes: list[ReasonCode], _p: Properties | None) -> None:

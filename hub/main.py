@@ -368,15 +368,14 @@ def _start_pipes(
         epoch = store.epoch(connection)
     board = Board(engine, known, _now_ms, agency=settings.agency, link_of=here.state)
 
-    def says_up(is_up: bool) -> None:
-        if not is_up:
-            here.all_gone(_now_ms())
-            board.changed()
+    def says_down() -> None:
+        here.all_gone(_now_ms())
+        board.changed()
 
     link = Link(
         _link_settings(home, settings),
         _presence(settings, here, ca.snapshot_key, epoch),
-        says_up,
+        says_down,
         SystemRandom(),
         beats.of("link", HUNG_S_MAX),
     )

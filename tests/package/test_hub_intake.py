@@ -38,6 +38,7 @@ class Air:
         self.incoming: Queue[Received] = Queue()
         self.open: dict[int, Received] = {}
         self.mid = 0
+        self.is_over = False
 
     def say(self, *arrivals: Arrival) -> None:
         for arrival in arrivals:
@@ -56,6 +57,9 @@ class Air:
         return batch
 
     def publish(self, topic: Topic, payload: bytes) -> bool:
+        if self.is_over:
+            self.happened.append(("unsaid", topic))
+            return False
         self.happened.append((topic, payload))
         return True
 
@@ -173,6 +177,19 @@ def test_a_database_that_does_not_take_them_gets_no_receipt_and_the_broker_no_an
     other.close()
     running.wait(lambda: not running.air.open)
     assert ("born", "d-one") in running.happened
+
+
+def test_a_receipt_that_did_not_go_out_keeps_the_broker_s_due_back_so_that_the_record_comes_again(
+    agency: Agency, running: Running
+) -> None:
+    running.air.is_over = True
+    running.air.say(agency.one.record(Kind.STATUS, StatusFact(unit="u1", status="available", by="crew")))
+    running.wait(lambda: ("unsaid", Receipts("d-one")) in running.happened)
+    running.air.is_over = False
+    running.air.drop()
+    running.wait(lambda: not running.air.open)
+    (said,) = [one for one in running.happened if isinstance(one, tuple) and one[0] == Receipts("d-one")]
+    assert open_receipt(said[1], "d-one", running.snapshot.public_key()).through == 1
 
 
 def test_a_will_is_news_for_the_board_once(agency: Agency, running: Running) -> None:

@@ -10,10 +10,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import product
 from pathlib import Path
 from queue import Empty, Queue
+from random import Random
 
 import paho.mqtt.client as mqtt
 import pytest
@@ -25,9 +26,11 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from hub.broker import Broker, BrokerError
 from hub.ca import Ca, Revoked, Service, ensure_tls, open_ca
+from hub.link import Link, LinkSettings
 from hub.settings import Settings
 from tests.hub_on_disk import make_home
 from tests.patience import PATIENCE_S
+from wire.topics import Receipts
 
 pytestmark = pytest.mark.system
 
@@ -254,6 +257,23 @@ def test_a_broker_that_dies_is_started_again_and_remembers(home: Home, connect: 
     assert any("code -9" in line for line in home.said)
 
 
+def test_what_the_broker_kept_for_a_hub_that_was_away_finds_a_link_that_can_answer(
+    home: Home, connect: Callable[[str], Client]
+) -> None:
+    terminal = connect(DEVICES[0])
+    terminal.subscribe(f"tandem/v1/{DEVICES[0]}/down/receipt")
+    with _linked(home) as (_, is_here):
+        assert is_here.wait(PATIENCE_S)  # the broker has its subscription now
+    terminal.say(f"tandem/v1/{DEVICES[0]}/up/log", b"kept")
+    # Each look at what the broker said takes so long that the record is here before the subscription is granted.
+    with _linked(home, lambda: time.sleep(QUIET_S)) as (link, is_here):
+        (record,) = link.receive(PATIENCE_S)
+        assert not is_here.is_set()
+        assert link.publish(Receipts(DEVICES[0]), b"receipt")
+        link.acknowledge(record)
+    assert terminal.heard.get(timeout=PATIENCE_S) == (f"tandem/v1/{DEVICES[0]}/down/receipt", b"receipt")
+
+
 def test_a_port_in_use_is_one_sentence(home: Home) -> None:
     with pytest.raises(BrokerError, match=rf"port {home.settings.broker.port} .* hub.toml"):
         Broker(home.path, home.settings, lambda _: None).start()
@@ -301,6 +321,29 @@ def test_the_configuration_has_one_listener_and_no_password(home: Home) -> None:
     assert "allow_anonymous false" in text
     assert "password_file" not in text
     assert ensure_tls(home.path, home.settings) == ()
+
+
+@contextmanager
+def _linked(home: Home, beat: Callable[[], None] = lambda: None) -> Iterator[tuple[Link, threading.Event]]:
+    """The hub's link at work, and when it has said that it is here."""
+    crt, key = home.service(Service.INGEST)
+    port, root = home.settings.broker.port, home.path / "keys" / "root.crt"
+    is_said = threading.Event()
+
+    def presence(is_here: bool) -> bytes:
+        if is_here:
+            is_said.set()
+        return b"presence"
+
+    settings = LinkSettings(host="localhost", port=port, ca=root, certificate=crt, key=key)
+    link = Link(settings, presence, lambda: None, Random(1), beat)
+    thread = threading.Thread(target=link.run)
+    thread.start()
+    try:
+        yield link, is_said
+    finally:
+        link.stop()
+        thread.join(PATIENCE_S)
 
 
 def _fields(home: Home) -> dict[str, object]:

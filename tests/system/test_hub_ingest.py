@@ -342,8 +342,9 @@ def test_a_hub_that_is_killed_takes_its_broker_along_and_loses_nothing_receipted
         receipt = open_receipt(
             again.next(topics.text(Receipts(one.device))), one.device, hub.fleet.snapshot.public_key()
         )
-        again.send(*sent[40 - (one.seq - receipt.through) :])
-        again.receipt(one.seq, hub)
+        if receipt.through < one.seq:  # else all forty were on the disk before it was killed
+            again.send(*sent[40 - (one.seq - receipt.through) :])
+            again.receipt(one.seq, hub)
     finally:
         again.close()
     stored = hub.rows("select seq from record where device = 'd-one' order by id")
