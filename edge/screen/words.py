@@ -112,11 +112,9 @@ def link(state: LinkState, now_ms: int) -> Words:
     """Whether the hub hears us, and what it does not have yet."""
     if state.link != "up" or not state.hub:
         away = "No link" if state.link != "up" else "Hub away"
-        if not state.unsent:
-            return Words(shape="link-down", head=away, detail="all received", mood="bad")
-        return Words(
-            shape="link-down", head=f"{away}, {state.unsent} unsent", detail=_oldest(state, now_ms), mood="bad"
-        )
+        old = _oldest(state, now_ms)
+        owed = f"{state.unsent} unsent{old and f', {old}'}" if state.unsent else "all received"
+        return Words(shape="link-down", head=away, detail=owed, mood="bad")
     if not state.unsent:
         through_ms = state.received_through_ms
         through = "" if through_ms is None else f"through {clock_s(through_ms)}"
@@ -150,7 +148,7 @@ def gps(state: GpsState) -> Words | None:
         return None
     if state.word == "fix":
         count = "" if state.satellites is None else f"{state.satellites} satellites"
-        return Words(shape="gps-fix", head="GPS fix", detail=count, mood="good")
+        return Words(shape="gps-fix", head="GPS", detail=count, mood="good")
     old = "" if state.age_s is None else f"last {age(int(state.age_s * 1000))} ago"
     if state.word == "no fix":
         return Words(shape="gps-none", head="No GPS fix", detail=old, mood="wait")

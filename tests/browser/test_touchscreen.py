@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from edge import vault
 from edge.uplink import LinkState
 from serving.server import Server, http_server
 from tests.patience import PATIENCE_MS
-from tests.screens.screen_rig import ScreenRig, an_assignment
+from tests.screens.screen_rig import UP, ScreenRig, an_assignment
 from wire.state import OtherUnit
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -135,6 +138,35 @@ def test_a_thumb_that_comes_down_twice_sets_one_status(chromium: Browser, glass:
             page.wait_for_timeout(250)
         page.wait_for_timeout(800)
         expect(page.locator(".status")).to_have_text("En route")
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("status", ["out_of_service", "transporting"])
+@pytest.mark.parametrize(
+    ("over", "head", "detail"),
+    [
+        ({"link": "down", "hub": False, "unsent": 1204}, "No link", "1204 unsent, oldest 1 d 2 h"),
+        ({"unsent": 1204}, "1204 unsent", "oldest 1 d 2 h"),
+        ({}, "All received", "through"),
+    ],
+)
+def test_what_the_hub_has_is_never_cut_and_pushes_nothing_off_the_strip(
+    chromium: Browser, glass: Glass, size: tuple[int, int], status: str, over: dict[str, object], head: str, detail: str
+) -> None:
+    now_ms = int(time.time() * 1000)
+    glass.rig.unit(status)
+    glass.rig.link = replace(UP, received_through_ms=now_ms, oldest_ms=now_ms - (26 * 60 + 7) * 60_000, **over)
+    with page_of(chromium, glass) as page:
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        page.goto("/")
+        expect(page.locator("#strip-link b")).to_have_text(head)
+        expect(page.locator("#strip-link small")).to_contain_text(detail)
+        words = page.eval_on_selector_all(".sign :is(b, small)", "all => all.map(e => [e.scrollWidth, e.clientWidth])")
+        assert all(needed <= given for needed, given in words), words
+        parts = page.eval_on_selector_all(".strip > *", "all => all.map(e => e.getBoundingClientRect().toJSON())")
+        shown = [part for part in parts if part["width"] > 0]
+        assert all(left["right"] <= right["left"] + 0.5 for left, right in pairwise(shown))
+        assert shown[-1]["right"] <= size[0] + 0.5
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -36,7 +36,7 @@ def test_one_glance_shows_who_where_what_and_how_dangerous(rig: ScreenRig) -> No
         "En route",
         "Acknowledge",
         "All received",
-        "GPS fix",
+        ">GPS<",
     ):
         assert expected in page
     assert "<script>" not in page and "style=" not in page and "onclick" not in page
@@ -129,10 +129,10 @@ def through(ms: int) -> str:
         (replace(UP, unsent=3, oldest_ms=1_789_999_930_000, is_sending=False), "3 unsent", "oldest 1 min"),
         ((True, True, 12, 240), "12 unsent", "oldest 4 min"),
         ((True, True, 1, 1), "Link up", "sending 1"),
-        ((False, False, 3, 185), "No link, 3 unsent", "oldest 3 min"),
+        ((False, False, 3, 185), "No link", "3 unsent, oldest 3 min"),
         ((False, False, 0, None), "No link", "all received"),
-        ((True, False, 2, 65), "Hub away, 2 unsent", "oldest 1 min"),
-        ((False, False, 2, None), "No link, 2 unsent", ""),
+        ((True, False, 2, 65), "Hub away", "2 unsent, oldest 1 min"),
+        ((False, False, 2, None), "No link", "2 unsent"),
     ],
 )
 def test_the_link_is_said_in_words(
