@@ -14,7 +14,7 @@ import structlog
 
 from tests.seams.simulate import Asked, Bench, silence, summary, told
 from tests.seams.simulation.faults import ALL, Fault
-from tests.seams.simulation.plants import HONEST, PLANTS
+from tests.seams.simulation.plants import PLANTS
 from tests.seams.simulation.world import Outcome
 
 SEEDS = range(1, 6)
@@ -86,14 +86,14 @@ def test_nor_with_seeds_that_nobody_chose(bench: Bench) -> None:
 @pytest.mark.parametrize("name", FAILED)
 def test_what_once_failed_does_not_fail_again(bench: Bench, name: str) -> None:
     seed, records, faults = FAILED[name]
-    outcome = bench.live(Asked(records=records, faults=faults, plant=HONEST, haste=HASTE), seed)
+    outcome = bench.live(Asked(records=records, faults=faults, plant=None, haste=HASTE), seed)
     assert not outcome.findings, told(outcome)
 
 
 @pytest.mark.parametrize("name", PLANTS)
 def test_the_auditor_catches(bench: Bench, name: str, report: Report) -> None:
     faults = tuple(sorted(STRIKES.get(name, ALL)))
-    asked = Asked(records=PLANT_RECORDS, faults=faults, plant=PLANTS[name], haste=HASTE)
+    asked = Asked(records=PLANT_RECORDS, faults=faults, plant=name, haste=HASTE)
     records = 0
     for seed in range(1, PLANT_SEEDS + 1):
         outcome = bench.live(asked, seed)
@@ -106,7 +106,7 @@ def test_the_auditor_catches(bench: Bench, name: str, report: Report) -> None:
 
 def test_a_seed_replays_exactly_in_another_process(bench: Bench) -> None:
     seed, records = 5, 300
-    here = bench.live(Asked(records=records, faults=tuple(sorted(ALL)), plant=HONEST, haste=1.0), seed)
+    here = bench.live(Asked(records=records, faults=tuple(sorted(ALL)), plant=None, haste=1.0), seed)
     there = subprocess.run(
         [sys.executable, "-m", "tests.seams.simulate", "--seed", str(seed), "--records", str(records), "--verbose"],
         env={**os.environ, "PYTHONHASHSEED": "7"},
@@ -118,7 +118,18 @@ def test_a_seed_replays_exactly_in_another_process(bench: Bench) -> None:
     assert told(here) in there.stdout
 
 
+def test_several_processes_live_through_the_seeds_that_one_does(bench: Bench) -> None:
+    asked = Asked(records=100, faults=tuple(sorted(ALL)), plant=None, haste=1.0)
+    here = [told(bench.live(asked, seed)) for seed in (1, 2)]
+    words = ["--first", "1", "--total", "200", "--records", "100", "--workers", "2", "--verbose"]
+    there = subprocess.run(
+        [sys.executable, "-m", "tests.seams.simulate", *words], capture_output=True, text=True, timeout=300
+    )
+    assert there.returncode == 0, there.stdout + there.stderr
+    assert [line for line in here if line in there.stdout] == here
+
+
 def lived(bench: Bench, seed: int) -> Outcome:
-    outcome = bench.live(Asked(records=RECORDS, faults=tuple(sorted(ALL)), plant=HONEST, haste=1.0), seed)
+    outcome = bench.live(Asked(records=RECORDS, faults=tuple(sorted(ALL)), plant=None, haste=1.0), seed)
     assert not outcome.findings, told(outcome)
     return outcome
