@@ -21,7 +21,7 @@ import click
 import structlog
 from msgspec import Struct
 
-from edge import clock, clock_floor, desk, downlink, held, lifeboat, salvage, schema, settings, store, uplink
+from edge import answers, clock, clock_floor, desk, downlink, held, lifeboat, salvage, schema, settings, store, uplink
 from edge.cab import Cab
 from edge.clock import Clock
 from edge.clock_watch import ClockWatch
@@ -299,6 +299,7 @@ class Terminal:
             self._live,
             software=self._software,
             chance=self._chance,
+            spoiled=lambda db, kind: answers.owe_again(db, self._who.kem, self._signer, self._now.stamp(), kind),
             twin=self._twin,
             beat=self.beats.of("uplink"),
         )

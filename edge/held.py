@@ -34,6 +34,12 @@ def about(db: Database, section: str) -> Held | None:
     return None if row is None else Held(version=Version(epoch=row[0], n=row[1]), held_ms=row[2])
 
 
+def versions(db: Database) -> list[tuple[str, Version]]:
+    """Every section that is held, with its version."""
+    rows = db.execute("select section, epoch, n from held order by section").fetchall()
+    return [(section, Version(epoch=epoch, n=n)) for section, epoch, n in rows]
+
+
 def content(db: Database, kem: ec.EllipticCurvePrivateKey, section: str, kind: type[T]) -> T | None:
     """`section` opened in memory; None when the hub has not sent it yet; Malformed when this is not its `kind`."""
     row: tuple[bytes] | None = db.execute("select snapshot from held where section = ?", [section]).fetchone()

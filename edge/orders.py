@@ -7,6 +7,8 @@ dies in between holds no keys any more.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 from sqlite_utils import Database
 
@@ -35,10 +37,15 @@ def fold(db: Database, signer: Signer, stamp: Stamp, orders: Orders, *, is_resto
         _remember(db, order)
         if order.kind == OrderKind.RESEND:
             again.begin(db)
-    for order in orders.orders if is_restored else obeyed:
-        outbox.append(db, signer, stamp, Kind.ORDER_DONE, OrderDone(order=order.id, outcome=outcome_of(order)))
+    answer(db, signer, stamp, orders.orders if is_restored else obeyed)
     kinds = {order.kind for order in obeyed}
     return Obeyed(locks=OrderKind.LOCK in kinds, resends=OrderKind.RESEND in kinds)
+
+
+def answer(db: Database, signer: Signer, stamp: Stamp, orders: Iterable[Order]) -> None:
+    """Owe the hub what became of `orders`."""
+    for order in orders:
+        outbox.append(db, signer, stamp, Kind.ORDER_DONE, OrderDone(order=order.id, outcome=outcome_of(order)))
 
 
 def outcome_of(order: Order) -> str:

@@ -26,17 +26,18 @@ WHOLE_BYTES_MAX = 2 * PART_BYTES_MIN  # smaller than this a record stands whole 
 PACKET_BYTES = 256  # around a record: topic, header, properties
 
 
-def replace_damaged(db: Database, signer: Signer, stamp: Stamp, seq: int) -> bool:
-    """Whether number `seq` no longer was what this terminal signed; a word that says so stands there now."""
-    row: tuple[bytes, bytes] | None = db.execute(
-        "select data, (select log_id from log) from record where seq = ?", [seq]
+def replace_damaged(db: Database, signer: Signer, stamp: Stamp, seq: int) -> str | None:
+    """The kind of number `seq` if it no longer was what this terminal signed, and None if it is. A word that says so stands
+    there now."""
+    row: tuple[bytes, bytes, str] | None = db.execute(
+        "select data, (select log_id from log), kind from record where seq = ?", [seq]
     ).fetchone()
     if row is None or outbox.is_sound(row[0], row[1], seq, signer):
-        return False
+        return None
     found = row[0]
     fact = DamagedFact(sha256=sha256(found).digest(), size=len(found), found=found[:FOUND_BYTES_MAX])
     _put(db, signer, stamp, seq, Kind.DAMAGED, encode(fact))
-    return True
+    return row[2]
 
 
 def step_aside(db: Database, signer: Signer, seq: int, reason: int) -> bool:

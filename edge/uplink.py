@@ -236,7 +236,8 @@ class LiveSlot:
 
 class Uplink:
     """The records of this terminal on their way. `logs`: a store by name, those sent first coming first; `inbox`:
-    where the link tells of itself."""
+    where the link tells of itself; `spoiled`: told, inside the transaction, of which kind a record was that the disk
+    has changed."""
 
     def __init__(
         self,
@@ -249,10 +250,12 @@ class Uplink:
         *,
         software: str,
         chance: Random,
+        spoiled: Callable[[Database, str], None] = lambda db, kind: None,
         twin: Twin | None = None,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._beat = beat
+        self._spoiled = spoiled
         self._twin = twin or Twin()
         self._packet_bytes_max: int | None = None
         self._again = logs[LEDGER].do(again.cursors) if LEDGER in logs else {}  # none while nothing is saved
@@ -475,10 +478,18 @@ class Uplink:
     def _is_damaged(self, name: str, seq: int) -> bool:
         """Whether what no receipt comes for is not what was signed, and therefore never will be taken."""
         stamp = self._clock.stamp()
-        is_damaged = self._logs[name].do(lambda db: poison.replace_damaged(db, self._signer, stamp, seq))
+
+        def replace(db: Database) -> bool:
+            spoiled = poison.replace_damaged(db, self._signer, stamp, seq)
+            if spoiled is not None:
+                self._spoiled(db, spoiled)
+            return spoiled is not None
+
+        is_damaged = self._logs[name].do(replace)
         if is_damaged:
             self._ahead[name].forget()
             log.error("record_damaged", log=name, seq=seq)
+            self._look()  # what it said may be owed anew
         return is_damaged
 
     def _steps_aside(self, name: str, seq: int, reason: int) -> bool:

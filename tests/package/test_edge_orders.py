@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge import again, downlink, orders, outbox, schema
+from edge import again, answers, downlink, orders, outbox, schema
 from edge.clock import Clock
 from edge.downlink import Downlink
 from edge.identity import Identity
@@ -22,7 +22,7 @@ from edge.store import Store
 from tests.terminal_fleet import TerminalFleet
 from wire import signature, topics
 from wire.codec import Malformed, decode, encode
-from wire.facts import OrderDone
+from wire.facts import OrderDone, StateHeld
 from wire.records import Kind, Record
 from wire.state import Order, Orders, Snapshot, Version, seal_snapshot
 from wire.topics import State
@@ -221,3 +221,22 @@ def test_the_answer_is_owed_like_any_record(board: Board) -> None:
     board.hear(snapshot(board.who, Version(1, 1), order(1)))
     kinds = board.store.do(lambda db: [row[0] for row in db.execute("select kind from record order by seq")])
     assert sorted(kinds) == [str(Kind.ORDER_DONE), str(Kind.STATE_HELD)]
+
+
+def test_an_answer_that_the_disk_has_spoiled_is_owed_anew_and_nothing_is_done_again(board: Board) -> None:
+    board.hear(snapshot(board.who, Version(1, 1), order(1), order(2, "wipe")))
+    told = board.answers()
+    signer, stamp = Signer(board.who.device, board.who.key), Clock(b"b" * 16).stamp()
+    board.store.do(lambda db: answers.owe_again(db, board.who.kem, signer, stamp, Kind.ORDER_DONE))
+    assert board.answers() == told * 2 == [(order(1).id, "done"), (order(2).id, "unknown")] * 2
+    board.store.do(lambda db: answers.owe_again(db, board.who.kem, signer, stamp, Kind.AUDIT))
+    assert (board.locks, len(board.answers())) == (1, 4)
+
+
+def test_what_is_held_is_said_anew_when_the_disk_has_spoiled_the_word_of_it(board: Board) -> None:
+    board.hear(snapshot(board.who, Version(1, 4), order(1)))
+    signer, stamp = Signer(board.who.device, board.who.key), Clock(b"b" * 16).stamp()
+    board.store.do(lambda db: answers.owe_again(db, board.who.kem, signer, stamp, Kind.STATE_HELD))
+    rows = board.store.do(lambda db: db.execute("select data from record where kind = 'state_held'").fetchall())
+    said = [decode(decode(signature.payload_of(data), Record).body, StateHeld) for (data,) in rows]
+    assert said == [StateHeld(section="orders", epoch=1, n=4)] * 2

@@ -35,6 +35,11 @@ FAILED = {
         1200,
         (Fault.POISON, Fault.RESTORED, Fault.LINK_CUT),
     ),
+    "an order for ever unanswered because the disk spoiled the answer": (
+        3,
+        200,
+        (Fault.BIT_ROT, Fault.RESEND, Fault.LINK_CUT),
+    ),
 }
 
 STRIKES = {  # the faults in whose company a planted bug does harm

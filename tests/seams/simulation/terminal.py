@@ -17,7 +17,7 @@ from typing import TypeVar
 from msgspec import Struct
 from sqlite_utils import Database
 
-from edge import downlink, outbox, schema, uplink
+from edge import answers, downlink, outbox, schema, uplink
 from edge.clock import Clock
 from edge.downlink import Downlink
 from edge.identity import Identity
@@ -320,6 +320,7 @@ class Terminal:
                 self._live,
                 software=SOFTWARE,
                 chance=self._chance,
+                spoiled=lambda db, kind: answers.owe_again(db, self.who.kem, self.signer, self.clock.stamp(), kind),
             )
             self.downlink = Downlink(
                 heard,
