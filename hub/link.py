@@ -27,6 +27,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from serving.beats import ROUND_S_MAX
 from wire import topics
 from wire.topics import Up
 
@@ -38,7 +39,7 @@ IN_FLIGHT_MAX = 256  # records the broker may have open with us: a batch, and at
 INCOMING_MAX = 2048  # messages; positions may fill all but what QoS 1 can have in flight
 BATCH_RECORDS = 128  # of logs; what is live waits for one batch at most (docs/decisions/0020)
 OUTGOING_MAX = 4096  # snapshots and receipts on their way; more are refused and said again later
-BACKOFF_S_MAX = 30.0
+BACKOFF_S_MAX = ROUND_S_MAX  # one hub is no herd, and a thread that waits longer is taken for one that hangs
 DROPPED_S_MAX = 2.0  # after a connection that we ended ourselves: the broker is well, and the database may be again
 HEALTHY_S = 60.0
 PRESENCE_S = 600.0  # the hub's clock in its retained presence is never older; each word of it goes to every terminal
@@ -111,8 +112,7 @@ class Link:
             if self._stopping.is_set():
                 return
             tries = 0 if monotonic() - began_s > HEALTHY_S else tries + 1
-            longest_s = DROPPED_S_MAX if self._dropped.is_set() else min(BACKOFF_S_MAX, 0.25 * 2**tries)
-            wait_s = self._chance.uniform(0.1, longest_s)
+            wait_s = pause_s(tries, self._dropped.is_set(), self._chance)
             _log.warning("no link to the broker", why=why, again_in_s=round(wait_s, 1))
             self._stopping.wait(wait_s)
 
@@ -260,6 +260,12 @@ class Link:
         client.on_disconnect = on_disconnect
         client.on_message = on_message
         return client
+
+
+def pause_s(tries: int, is_dropped: bool, chance: Random) -> float:
+    """How long to wait after so many connections in a row that did not last. `is_dropped`: we ended this one ourselves."""
+    longest_s = DROPPED_S_MAX if is_dropped else min(BACKOFF_S_MAX, 0.25 * 2 ** min(tries, 16))
+    return chance.uniform(0.1, longest_s)
 
 
 def take_batch(waiting: deque[Received]) -> list[Received]:
