@@ -24,7 +24,7 @@ from edge.link import Acknowledged, Closed, Notice, Opened, Sent, Subscribed
 from edge.outbox import LEDGER, TRAIL, Numbers, Signer
 from edge.policy import Cadence, Reported
 from edge.store import Store, is_full
-from edge.sync import NO_SUBSCRIBER, REFUSED, HubSaid, Sync, Want
+from edge.sync import ANSWER_S_MAX, NO_SUBSCRIBER, REFUSED, HubSaid, Sync, Want
 from edge.twin import TAKEN_OVER, Twin
 from serving.beats import ROUND_S_MAX
 from wire.fix import Fix
@@ -261,6 +261,7 @@ class Uplink:
         self._again = logs[LEDGER].do(again.cursors) if LEDGER in logs else {}  # none while nothing is saved
         self._again_upto = LEDGER, 1
         self._said_again: dict[int, int] = {}  # by mid, a number of the batch that is on its way once more
+        self._again_by_s = 0.0  # by when the broker will have answered for all of them
         self._logs = logs
         self._ahead = {
             name: Ahead(store, thinning.hand_out if name == TRAIL else outbox.read) for name, store in logs.items()
@@ -502,6 +503,8 @@ class Uplink:
 
     def _send_again(self) -> None:
         """The next batch of what is said again, when nothing else is on its way."""
+        if self._clock.mono_s() >= self._again_by_s:
+            self._said_again.clear()  # an answer was eaten on a living connection: this batch once more
         while self._again and self._sync.is_idle and not self._said_again:
             name, cursor = next(iter(self._again.items()))
             store = self._logs.get(name)
@@ -511,6 +514,7 @@ class Uplink:
                 self._logs[LEDGER].do(partial(again.keep, log=name, cursor=None))
                 continue
             self._again_upto = name, batch[-1].seq + 1
+            self._again_by_s = self._clock.mono_s() + ANSWER_S_MAX
             for record in batch:
                 sent = self._publish(Up.LOG, record.data, 1, False)
                 if sent is None:

@@ -10,7 +10,7 @@ import pytest
 from edge import again, outbox, poison
 from edge.link import Acknowledged, Closed, Opened, Subscribed
 from edge.outbox import LEDGER
-from edge.sync import RESEND_S, HubSaid
+from edge.sync import ANSWER_S_MAX, RESEND_S, HubSaid
 from edge.twin import TAKEN_OVER
 from tests.package.test_edge_uplink import PUBLIC, SIGNER, Desk
 from wire.codec import Malformed
@@ -115,6 +115,29 @@ def test_everything_held_is_said_again_behind_what_is_owed_and_goes_on_after_a_c
     assert set(desk.records()) == set(range(1, 42))
     assert desk.stores[LEDGER].do(again.cursors) == {}
     assert desk.uplink.state().unsent == 0
+
+
+def test_what_is_said_again_goes_on_when_an_answer_is_eaten_on_a_living_connection(desk: Desk) -> None:
+    for _ in range(20):
+        desk.append()
+    desk.receipt(20)
+    desk.stores[LEDGER].do(again.begin)
+    desk.uplink.say_again()
+    desk.run()
+    desk.up()
+    for mid in range(2, len(desk.sent)):  # the last one's answer never comes
+        desk.uplink.step(Acknowledged(mid, 0))
+    desk.now_s += ANSWER_S_MAX - 1
+    desk.uplink.step(None)
+    assert desk.records() == list(range(1, 17))
+    desk.now_s += 1
+    desk.uplink.step(None)
+    assert desk.records()[16:] == list(range(1, 17))
+    for _ in range(3):
+        for mid in range(2, len(desk.sent) + 1):
+            desk.uplink.step(Acknowledged(mid, 0))
+    assert desk.records()[32:] == list(range(17, 21))
+    assert desk.stores[LEDGER].do(again.cursors) == {}
 
 
 def test_being_thrown_off_by_the_own_name_again_is_shown_and_passes(desk: Desk) -> None:

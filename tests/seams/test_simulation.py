@@ -40,6 +40,7 @@ FAILED = {
         200,
         (Fault.BIT_ROT, Fault.RESEND, Fault.LINK_CUT),
     ),
+    "everything said again never went on after one answer was eaten": (2, 200, (Fault.RESEND, Fault.PUBACK_LOST)),
 }
 
 STRIKES = {  # the faults in whose company a planted bug does harm
