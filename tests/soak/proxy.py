@@ -1,8 +1,8 @@
 """A bad network between terminals and their broker, by the packet: late, slow, silent, cut, eaten, doubled, swapped.
 
 Inside TLS nothing can be told apart, so both ends of it are here: towards a terminal it has the broker's certificate,
-towards the broker that of the terminal which called. Of MQTT it knows the fixed header and a PUBLISH's topic, no more,
-and shares none of that with the programs. One thread of its own; `faults` may be replaced from any other at any time.
+towards the broker that of the terminal which called. Of MQTT it knows the fixed header, and a PUBLISH's topic and the number
+that may stand for it; it shares none of that with the programs. One thread of its own; `faults` may be replaced from any other at any time.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from random import Random
 from threading import Event, Thread
 
 from msgspec import Struct
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 CHUNK_BYTES = 65536
 WAITING_MAX = 512  # packets on their way through a slow line; then the sender waits, as before a full router
@@ -192,10 +194,11 @@ class Proxy:
         try:
             kept: Packet | None = None
             rest = b""
+            numbered: dict[int, str] = {}
             while chunk := await reader.read(CHUNK_BYTES):
                 while self.faults.is_silent:
                     await asyncio.sleep(0.05)
-                packets, rest = split(rest + chunk)
+                packets, rest = split(rest + chunk, numbered)
                 for packet in packets:
                     self.passed[way] += 1
                     kept = await self._pass(way, packet, kept, waiting)
@@ -257,12 +260,13 @@ class _Torn(Exception):
     """The connection ends here, in the middle of a packet."""
 
 
-def split(data: bytes) -> tuple[list[Packet], bytes]:
-    """The whole packets at the beginning of `data`, and the rest."""
+def split(data: bytes, numbered: dict[int, str]) -> tuple[list[Packet], bytes]:
+    """The whole packets at the beginning of `data`, and the rest. `numbered`: the topics that were given a number on this
+    way of the connection; one that is said by its number only is looked up there."""
     packets: list[Packet] = []
     at = 0
     while (end := _end(data, at)) is not None:
-        packets.append(_packet(data[at:end]))
+        packets.append(_packet(data[at:end], numbered))
         at = end
     return packets, data[at:]
 
@@ -278,13 +282,22 @@ def _end(data: bytes, at: int) -> int | None:
     return None
 
 
-def _packet(data: bytes) -> Packet:
+def _packet(data: bytes, numbered: dict[int, str]) -> Packet:
     kind = data[0] >> 4
     if kind != Kind.PUBLISH.value:
         return Packet(kind, "", data)
     start = 1 + next(n for n, byte in enumerate(_length_bytes(data), 1) if not byte & 0x80)
     size = int.from_bytes(data[start : start + 2], "big")
-    return Packet(kind, data[start + 2 : start + 2 + size].decode(errors="replace"), data)
+    topic = data[start + 2 : start + 2 + size].decode(errors="replace")
+    is_answered = data[0] & 0b110 != 0  # above QoS 0 a packet has an id
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.unpack(data[start + 2 + size + 2 * is_answered :])  # type: ignore[no-untyped-call]
+    number: int | None = getattr(properties, "TopicAlias", None)
+    if number is None:
+        return Packet(kind, topic, data)
+    if topic:
+        numbered[number] = topic
+    return Packet(kind, numbered.get(number, ""), data)
 
 
 def _length_bytes(data: bytes) -> Iterator[int]:
