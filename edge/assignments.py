@@ -82,6 +82,7 @@ def press(
         undoes=undoes,
     )
     seq = outbox.append(db, signer, stamp, Kind.STATUS, fact)
+    db.execute("delete from press")  # the newest one is what the crew does: no older one is ever looked at again
     db.execute(
         "insert into press (seq, status, assignment, pressed_ms) values (?, ?, ?, ?)",
         [seq, str(status), assignment, stamp.wall_ms or 0],

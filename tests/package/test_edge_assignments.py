@@ -95,6 +95,18 @@ def cab(tmp_path: Path) -> Iterator[Cab]:
     made.store.close()
 
 
+def test_of_a_crew_that_presses_for_days_without_a_link_only_the_newest_press_is_kept(cab: Cab) -> None:
+    cab.hub_says("available")
+    for _ in range(20):
+        cab.press(Status.BREAK), cab.press(Status.AVAILABLE)
+    newest = cab.press(Status.BREAK)
+    assert (cab.presses(), cab.view().status) == (1, Status.BREAK)
+    cab.hub_says("available", through=newest - 1)
+    assert cab.view().status is Status.BREAK
+    cab.hub_says("available", through=newest)
+    assert (cab.presses(), cab.view().status) == (0, Status.AVAILABLE)
+
+
 def test_before_the_hub_has_spoken_there_is_nothing_to_show(cab: Cab) -> None:
     assert cab.store.do(lambda db: assignments.view(db, cab.who.kem)) is None
 
