@@ -201,10 +201,12 @@ def _judge_held(batch: Batch, device: str, fact: StateHeld) -> Why | None:
     table, epoch = schema.desired, store.epoch(batch.connection)
     if not (0 <= fact.n <= INTEGER_MAX and 0 <= fact.epoch <= epoch):
         return Why.NEVER_SENT
+    if fact.epoch < epoch:
+        return None  # from before a restore: what was sent then, even that there was such a section, may be forgotten
     sent = batch.connection.execute(
         select(table.c.epoch, table.c.n).where(table.c.device == device, table.c.section == fact.section)
     ).first()
-    if sent is None or (fact.epoch == epoch and (sent.epoch != epoch or fact.n > sent.n)):
+    if sent is None or sent.epoch != epoch or fact.n > sent.n:
         return Why.NEVER_SENT
     return None
 

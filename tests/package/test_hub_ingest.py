@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select, update
 
-from hub import audit, ingest, schema
+from hub import audit, ingest, schema, store
 from hub.ingest import Arrival, Dropped, Marks, Why
 from tests.hub_agency import PROJECTED, Agency, Custodian, Terminal, enroll, new_key
 from wire import records
@@ -312,6 +312,15 @@ def test_a_desks_wish_is_passed_on_once(agency: Agency) -> None:
 
 def test_a_version_that_was_never_sent_cannot_be_held(agency: Agency) -> None:
     agency.take(agency.one.record(Kind.STATE_HELD, StateHeld(section="assignments", epoch=1, n=10**9)))
+    assert agency.quarantined() == [Why.NEVER_SENT]
+
+
+def test_what_a_terminal_held_before_a_restore_is_no_lie_of_it_though_nobody_remembers_it(agency: Agency) -> None:
+    with agency.engine.begin() as connection:
+        store.raise_epoch(connection)
+    agency.take(agency.one.record(Kind.STATE_HELD, StateHeld(section="orders", epoch=1, n=12)))
+    assert agency.quarantined() == []
+    agency.take(agency.one.record(Kind.STATE_HELD, StateHeld(section="orders", epoch=2, n=1)))
     assert agency.quarantined() == [Why.NEVER_SENT]
 
 

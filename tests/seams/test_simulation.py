@@ -40,6 +40,7 @@ FAILED = {
         200,
         (Fault.BIT_ROT, Fault.RESEND, Fault.LINK_CUT),
     ),
+    "a lie seen in what was held before a restore": (2, 150, (Fault.RESTORED, Fault.RESEND)),
     "everything said again never went on after one answer was eaten": (2, 200, (Fault.RESEND, Fault.PUBACK_LOST)),
 }
 
