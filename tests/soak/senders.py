@@ -127,6 +127,9 @@ class Sender:
     def owed(self) -> int:
         return sum(store.do(outbox.numbers).unsent for store in self._stores.values())
 
+    def receipted(self) -> int:
+        return sum(store.do(outbox.numbers).through for store in self._stores.values())
+
     def hears_us(self) -> str:
         return self._up.hears_us()
 
@@ -155,10 +158,11 @@ class Sender:
 
 
 class Owed(Struct, frozen=True, kw_only=True):
-    """What senders answer: records owed, presses still to come, memory in use, how many have a link, and how many a hub
-    that listens."""
+    """What senders answer: records owed and records with a receipt, presses still to come, memory in use, how many have a
+    link, and how many a hub that listens."""
 
     records: int
+    receipted: int
     to_press: int
     resident_mb: float
     linked: int
@@ -214,10 +218,11 @@ class Senders:
         answers = [json.loads(self._answer(process)) for process in self._processes]
         return Owed(
             records=sum(answer[0] for answer in answers),
-            to_press=sum(answer[1] for answer in answers),
-            resident_mb=sum(answer[2] for answer in answers),
-            linked=sum(answer[3] for answer in answers),
-            heard=sum(answer[4] for answer in answers),
+            receipted=sum(answer[1] for answer in answers),
+            to_press=sum(answer[2] for answer in answers),
+            resident_mb=sum(answer[3] for answer in answers),
+            linked=sum(answer[4] for answer in answers),
+            heard=sum(answer[5] for answer in answers),
         )
 
     def stop(self) -> None:
@@ -311,7 +316,8 @@ def main(hurry: int, saved: Path, homes: Sequence[str]) -> None:
                 resident_mb = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
                 words = [sender.hears_us() for sender in senders]
                 up = len(words) - words.count("down"), words.count("up")
-                print(json.dumps([sum(s.owed() for s in senders), to_press[0], resident_mb, *up]), flush=True)
+                logs = sum(s.owed() for s in senders), sum(s.receipted() for s in senders)
+                print(json.dumps([*logs, to_press[0], resident_mb, *up]), flush=True)
             case _:
                 break
     enders = [threading.Thread(target=sender.stop) for sender in senders]

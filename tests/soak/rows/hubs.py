@@ -173,7 +173,7 @@ def dying_unreceipted(ground: Ground, *, times: int, terminals: int, hurry: int 
                 os.kill(agency.broker_pid(), signal.SIGSTOP)
                 time.sleep(0.5)  # what the hub has read is committed, and its receipts stand before a closed door
                 agency.kill_hub()
-                unreceipted = agency.held() - sum(_believed(agency))
+                unreceipted = agency.held() - senders.owed().receipted
                 hits += unreceipted > 0
                 resent += max(0, unreceipted)
                 time.sleep(SYSTEMD_WAIT_S)
@@ -191,17 +191,6 @@ def dying_unreceipted(ground: Ground, *, times: int, terminals: int, hurry: int 
             recovery_s_max=worst_s,
             also=f"{times} deaths, {hits} with commits that nobody had a receipt for, {resent} records of them",
         )
-
-
-def _believed(agency: Agency) -> list[int]:
-    """How far each log of each terminal has a receipt."""
-    found = []
-    for board in agency.boards:
-        for name in ("ledger", "trail"):
-            file = board.home / f"{name}.db"
-            with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)) as store:
-                found += [int(row[0]) for row in store.execute("select through from log")]
-    return found
 
 
 def locked(ground: Ground) -> Outcome:
