@@ -89,7 +89,8 @@ class Board(Struct, frozen=True, kw_only=True):
 
 class Evidence(Struct, frozen=True, kw_only=True):
     """Everything the auditor is given. `publics`, `hub_public`: P-256 points, uncompressed; `is_healed`: every fault is over and there was time to recover;
-    `shown`: by device, the latitude on the map; `is_garbled`: somebody changes bytes on the way; `scratch`: a folder for copies."""
+    `shown`: by device, the latitude on the map; `is_garbled`: somebody changes bytes on the way; `is_late`: the word of
+    a hub may arrive when that hub has been restored from a backup, and is refused then; `scratch`: a folder for copies."""
 
     hub: Path
     boards: Sequence[Board]
@@ -103,6 +104,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     now_s: float
     is_healed: bool
     is_garbled: bool
+    is_late: bool
     scratch: Path
 
 
@@ -388,7 +390,7 @@ def _bounds(evidence: Evidence) -> Iterable[str]:
     for board in evidence.boards:
         if board.inbox_max_seen >= INBOX_MAX:
             yield f"g: {board.device} had {board.inbox_max_seen} notices waiting"
-        if board.refused and not evidence.is_garbled:
+        if board.refused and not evidence.is_garbled and not evidence.is_late:
             yield f"c: {board.device} refused {board.refused} messages and nobody garbled anything"
 
 

@@ -38,6 +38,7 @@ AUDITS = 2  # during a run, beside the last one
 DRIVING_MAX = 3  # of the fleet; a receiver costs as much as many records
 LOOK_S = 10.0  # how exactly a recovery is timed
 IN_PARTS = 300_000  # bytes that no record holds
+LATE = {Fault.REORDERED, Fault.REPLAYED, Fault.SLOW, Fault.DOUBLED}  # what brings a word after one that was said later
 STEPS_MAX = 400  # acts a record; a run that needs more is spinning
 
 TRACKS = [
@@ -457,6 +458,7 @@ class _World:
             now_s=self._timeline.now_s,
             is_healed=is_healed,
             is_garbled=Fault.GARBLED in self._faults,
+            is_late=bool(self._faults & LATE) and bool(self._faults & {Fault.RESTORED, Fault.RESTORED_OLD}),
             scratch=self._scratch,
         )
 
