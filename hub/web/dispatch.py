@@ -13,6 +13,8 @@ from hub import incidents, snapshot
 from hub.errors import Refused
 from hub.incidents import Deed, Opening, Sending
 from hub.positions import Positions
+from hub.rank import DEFAULTS, Rules
+from hub.rankings import RoadsFor
 from hub.snapshot import AssignmentView, IncidentView, LinkOf
 from hub.timeline import timeline as happenings
 from hub.web import answers
@@ -33,7 +35,13 @@ class Closing(Struct, frozen=True, kw_only=True):
 
 
 def dispatch_views(
-    engine: Engine, positions: Positions, changed: Callable[[], None], now_ms: Callable[[], int], link_of: LinkOf
+    engine: Engine,
+    positions: Positions,
+    changed: Callable[[], None],
+    now_ms: Callable[[], int],
+    link_of: LinkOf,
+    rules: Rules = DEFAULTS,
+    times: RoadsFor | None = None,
 ) -> Blueprint:
     """Under /api/v1: incidents and assignments. `changed` is called after each commit that changed something."""
     views = Blueprint("dispatch", __name__, url_prefix="/api/v1")
@@ -64,9 +72,17 @@ def dispatch_views(
     @views.post("/incidents/<incident_id>/ranking")
     def rank(incident_id: str) -> Response:
         known = {position.unit: position for position in positions.all()}
-        with engine.begin() as connection:
-            shown = snapshot.units(connection, link_of)
-            return answers.json(incidents.rank_units(connection, incident_id, known, shown, deed()))
+        return answers.json(
+            incidents.rank_units(
+                engine,
+                incident_id,
+                known,
+                lambda connection: snapshot.units(connection, link_of),
+                deed(),
+                rules,
+                times,
+            )
+        )
 
     @views.post("/incidents/<incident_id>/assignments")
     def assign(incident_id: str) -> Response:
