@@ -190,6 +190,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     unit: RosterUnit
     tier: int
     reasons: tuple[str, ...]
+    notes: tuple[str, ...]
     added_s: float
     among_equals: tuple[int, int, int]
 
@@ -266,26 +267,28 @@ def judge(
         *_because_of_history(unit, now_ms, rules, utc_offset_min),
     ]
     unmet = len(_unmet_wishes(need, unit))
-    added_s = (0.0 if position is None else _doubt_s(position, now_ms)) + rules.wish_s * unmet
+    tier, among_equals = UNFIT, (0, 0, 0)
+    reasons = (*in_danger, *_because_of_status(unit), *others)
     errand = unit.errand
-    if (
+    if not reasons:
+        tier, among_equals = FIT, (_EAGERNESS[Status(unit.status)], unmet, unit.status_ms)
+    elif (
         position is not None
         and errand is not None
         and not (in_danger or others)
         and _may_be_diverted(need, unit, errand, position, now_ms, rules)
     ):
-        return Judged(
-            unit=unit,
-            tier=DIVERTED,
-            reasons=(_taken_from(unit, errand, position, now_ms),),
-            added_s=added_s,
-            among_equals=(-errand.priority, unmet, -unit.status_ms),
-        )
-    reasons = (*in_danger, *_because_of_status(unit), *others)
-    if reasons:
-        return Judged(unit=unit, tier=UNFIT, reasons=reasons, added_s=added_s, among_equals=(0, 0, 0))
-    eagerness = _EAGERNESS[Status(unit.status)]
-    return Judged(unit=unit, tier=FIT, reasons=(), added_s=added_s, among_equals=(eagerness, unmet, unit.status_ms))
+        tier, among_equals = DIVERTED, (-errand.priority, unmet, -unit.status_ms)
+        reasons = (_taken_from(unit, errand, position, now_ms),)
+    is_waived = unit.is_rest_ended and rest_ends_ms(unit, now_ms, rules) is not None
+    return Judged(
+        unit=unit,
+        tier=tier,
+        reasons=reasons,
+        notes=("rest ended by a supervisor",) if is_waived else (),
+        added_s=(0.0 if position is None else _doubt_s(position, now_ms)) + rules.wish_s * unmet,
+        among_equals=among_equals,
+    )
 
 
 def place_of(judged: Judged, seconds: float) -> Place:
@@ -313,11 +316,12 @@ def meters_to(need: Need, position: Position, now_ms: int) -> float | None:
     return None if here is None else distance_m(*here, need.lat, need.lon)
 
 
-def rest_ends_ms(unit: RosterUnit, rules: Rules) -> int | None:
-    """When its crew has rested; None when it needs no rest."""
-    if unit.left_person_ms is None or unit.is_rest_ended:
+def rest_ends_ms(unit: RosterUnit, now_ms: int, rules: Rules) -> int | None:
+    """When its crew will have rested, whoever ended that; None when it has."""
+    if unit.left_person_ms is None:
         return None
-    return unit.left_person_ms + round(rules.rest_min * 60_000)
+    ends_ms = unit.left_person_ms + round(rules.rest_min * 60_000)
+    return ends_ms if now_ms < ends_ms else None
 
 
 def first_fit(candidates: Iterable[Candidate]) -> str | None:
@@ -349,7 +353,7 @@ def _candidate(
         call_sign=unit.call_sign,
         fit=not reasons,
         reasons=reasons,
-        notes=_notes(need, unit, position, now_ms, engine),
+        notes=(*judged.notes, *_notes(need, unit, position, now_ms, engine)),
         distance_m=None if travel is None else round(travel.distance_m),
         travel_s=None if travel is None else round(travel.seconds),
         freshness=freshness(position, now_ms),
@@ -453,13 +457,9 @@ def _no_license(code: str) -> str:
 def _because_of_history(unit: RosterUnit, now_ms: int, rules: Rules, utc_offset_min: int) -> list[str]:
     if unit.kind == "desk":
         return []
-    rested_ms = rest_ends_ms(unit, rules)
+    rested_ms = None if unit.is_rest_ended else rest_ends_ms(unit, now_ms, rules)
     return [
-        *(
-            [f"resting until {_clock(rested_ms, utc_offset_min)}"]
-            if rested_ms is not None and now_ms < rested_ms
-            else []
-        ),
+        *([f"resting until {_clock(rested_ms, utc_offset_min)}"] if rested_ms is not None else []),
         *(["declined this incident"] if unit.has_declined else []),
     ]
 
@@ -495,8 +495,6 @@ def _notes(need: Need, unit: RosterUnit, position: Position | None, now_ms: int,
         notes.append("on break, may be recalled")
     if need.gate == Gate.STAGED and unit.kind != "desk" and not unit.has_sworn:
         notes.append("to staging")
-    if unit.is_rest_ended:
-        notes.append("rest ended by a supervisor")
     if unit.has_terminal and not unit.is_linked:
         notes.append("no link: use radio")
     if position is not None and position.fix is not None and not position.has_fix:

@@ -230,7 +230,7 @@ def could_go(candidate: Candidate) -> bool:
     return candidate.fit or candidate.diverted_from is not None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(town=cities)
 def test_the_short_list_equals_the_full_matrix(town: tuple[Question, Ways]) -> None:
     asked, matrix = town

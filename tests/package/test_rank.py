@@ -222,6 +222,8 @@ def test_a_supervisor_ends_a_rest_and_the_list_says_so() -> None:
     (candidate,) = ranked(NEED, [one], away("a", 100))
     assert candidate.fit
     assert "rest ended by a supervisor" in candidate.notes
+    (later,) = ranked(NEED, [replace(one, left_person_ms=NOW_MS - 600_000)], away("a", 100))
+    assert "rest ended by a supervisor" not in later.notes
 
 
 def test_how_long_a_crew_rests_is_the_agencys() -> None:

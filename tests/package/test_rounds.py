@@ -141,7 +141,7 @@ def hour(seed: int) -> tuple[list[Pending], dict[str, dict[str, float | None]]]:
     roster = [unit(f"u{n:02}", chance.choice([Status.AVAILABLE, Status.BREAK])) for n in range(chance.randrange(30))]
     places = tuple(away(one.unit, chance.uniform(0, 9000), chance.choice([1.0, 100.0])) for one in roster)
     waiting, matrix = [], {}
-    for number in range(1, chance.randrange(1, 5)):
+    for number in range(1, chance.randrange(2, 5)):
         asked = Question(
             need=replace(NEED, lat=NEED.lat + chance.uniform(0, 0.05)),
             roster=tuple(one for one in roster if chance.random() < 0.8),
