@@ -74,6 +74,15 @@ class Question(Struct, frozen=True, kw_only=True):
         return {position.unit: position for position in self.positions}
 
 
+class Pending(Struct, frozen=True, kw_only=True):
+    """An incident that waits for a unit."""
+
+    incident: str
+    number: int
+    priority: int
+    question: Question
+
+
 class Answer(Struct, frozen=True, kw_only=True):
     """Every unit, in order. `exact_n`: so many of the first stand as asking for every way would put them; after them a
     unit that was not asked for stands where its least time puts it. `ways`: what the roads said. `why_not`: why the roads

@@ -128,9 +128,7 @@ def rank_units(
 ) -> Ranked:
     """Rank every unit for the incident, and keep the answer as it is shown. Without `times`: by straight line."""
     with engine.begin() as connection:
-        found = _the_open(connection, incident_id)
-        told = msgspec.json.decode(found.need, type=Need)
-        need = msgspec.structs.replace(told, lat=found.lat, lon=found.lon, gate=found.gate, priority=found.priority)
+        need = rankings.need_of(_the_open(connection, incident_id))
         asked = rankings.question(connection, incident_id, need, positions, shown(connection), deed.now_ms, rules)
     roads = None if times is None else times(asked)
     answer = closest(asked, None) if roads is None else closest(asked, roads.times, roads.may_go_on)

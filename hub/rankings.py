@@ -11,10 +11,11 @@ from datetime import date, datetime
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, and_, exists, func, insert, select
+from msgspec.structs import replace
+from sqlalchemy import Connection, Row, and_, exists, func, insert, select
 
 from hub import audit
-from hub.closest import NO_FASTER, Answer, Bound, Question, Times, Ways
+from hub.closest import NO_FASTER, Answer, Bound, Pending, Question, Times, Ways
 from hub.errors import Refused
 from hub.position import Position
 from hub.projections import DEVICE_PREFIX
@@ -25,6 +26,7 @@ from hub.snapshot import UnitView
 from wire.status import Status
 
 REASON_CHARS_MAX = 300
+ROUNDS_WAIT_S = 1.0  # for the ways to one incident of several: somebody asked for it and waits
 
 _WITH_PERSON = (Status.CONTACT, Status.TRANSPORTING, Status.AT_FACILITY)
 _ARRIVED = (Status.STAGED, Status.ON_SCENE, *_WITH_PERSON, Status.CLEARING)
@@ -62,6 +64,36 @@ class _Known(Struct, frozen=True, kw_only=True):
     bound: Bound
     utc_offset_min: int
     ways: Ways
+
+
+def need_of(row: Row[tuple[object, ...]]) -> Need:
+    """What the incident in `row` asks for, where it is and as urgent as it is by now."""
+    told = msgspec.json.decode(row.need, type=Need)
+    return replace(told, lat=row.lat, lon=row.lon, gate=row.gate, priority=row.priority)
+
+
+def pending(
+    connection: Connection,
+    positions: Mapping[str, Position],
+    shown: Sequence[UnitView],
+    now_ms: int,
+    rules: Rules = DEFAULTS,
+) -> tuple[Pending, ...]:
+    """The open incidents to which nobody is on the way, each with all that an answer for it rests on."""
+    rules = replace(rules, road_wait_s=max(rules.road_wait_s, ROUNDS_WAIT_S))
+    nobody = ~exists().where(assignment.c.incident == incident.c.incident, assignment.c.released_ms.is_(None))
+    rows = connection.execute(
+        select(incident).where(incident.c.state == "open", nobody).order_by(incident.c.priority, incident.c.number)
+    ).all()
+    return tuple(
+        Pending(
+            incident=row.incident,
+            number=row.number,
+            priority=row.priority,
+            question=question(connection, row.incident, need_of(row), positions, shown, now_ms, rules),
+        )
+        for row in rows
+    )
 
 
 def question(

@@ -16,21 +16,12 @@ from itertools import groupby
 from msgspec import Struct
 from scipy.optimize import linear_sum_assignment
 
-from hub.closest import BY_ROAD, Question, Times, Ways, judged, least_s, widen
+from hub.closest import BY_ROAD, Pending, Question, Times, Ways, judged, least_s, widen
 from hub.rank import FIT, STRAIGHT_LINE, Judged, Place, RoadsDown, expected_s, place_of, straight_line
 
 PENDING_MAX = 12  # each is a question of its own to the roads; more than that nobody holds in view at once
 _NOBODY_S = 1e9  # more than all ways together: an incident goes without a unit only when no unit is left for it
 _NOTABLE_S = 30.0  # less is no difference, as in a list
-
-
-class Pending(Struct, frozen=True, kw_only=True):
-    """An incident that waits for a unit."""
-
-    incident: str
-    number: int
-    priority: int
-    question: Question
 
 
 class Pick(Struct, frozen=True, kw_only=True):

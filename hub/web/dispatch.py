@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 from msgspec import Struct
 from sqlalchemy import Connection, Engine
 
-from hub import incidents, snapshot
+from hub import incidents, rankings, snapshot
 from hub.errors import Refused
 from hub.incidents import Deed, Opening, Sending
 from hub.positions import Positions
@@ -23,7 +23,7 @@ from wire.ids import ID_BYTES
 
 
 class Releasing(Struct, frozen=True, kw_only=True):
-    """Why a unit is taken off."""
+    """Why a unit is taken off, or a rest ended."""
 
     reason: str
 
@@ -83,6 +83,27 @@ def dispatch_views(
                 times,
             )
         )
+
+    @views.post("/rounds")
+    def rounds() -> Response:
+        from hub.rounds import solve  # slow to load, and hardly ever needed
+
+        known = {position.unit: position for position in positions.all()}
+        with engine.begin() as connection:
+            shown = snapshot.units(connection, link_of)
+            waiting = rankings.pending(connection, known, shown, now_ms(), rules)
+        if times is None:
+            return answers.json(solve(waiting, None))
+        ask = times
+        return answers.json(solve(waiting, lambda one: ask(one.question).times))
+
+    @views.post("/units/<unit>/rest/end")
+    def end_rest(unit: str) -> Response:
+        reason = answers.body(Releasing).reason
+        by = deed()
+        with engine.begin() as connection:
+            rankings.end_rest(connection, unit, reason, by.by, by.now_ms)
+        return answers.json({"unit": unit})
 
     @views.post("/incidents/<incident_id>/assignments")
     def assign(incident_id: str) -> Response:

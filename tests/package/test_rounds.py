@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from hub.closest import Question, Times, least_s
+from hub.closest import Pending, Question, Times, least_s
 from hub.rank import RoadsDown, Rules, Travel
-from hub.rounds import PENDING_MAX, Pending, Pick, solve
+from hub.rounds import PENDING_MAX, Pick, solve
 from tests.package.test_rank import NEED, NOW_MS, away, unit
 from wire.status import Status
 

@@ -193,6 +193,26 @@ def test_a_rest_that_a_supervisor_ended_is_audited_and_the_next_person_gives_a_n
     assert (row.actor, row.about, row.reason) == ("omar", "u2", "Nobody else speaks Spanish")
 
 
+def test_only_a_supervisor_ends_a_rest(hub: World) -> None:
+    body = {"reason": "Nobody else speaks Spanish"}
+    assert hub.signed_in("nina").post("/api/v1/units/u2/rest/end", body).status_code == 403
+    assert hub.signed_in("omar").post("/api/v1/units/u2/rest/end", body).status_code == 200
+    assert hub.signed_in("omar").post("/api/v1/units/u2/rest/end", {"reason": ""}).status_code == 422
+
+
+# --- several at once --------------------------------------------------------------------------------------------------
+
+
+def test_incidents_to_which_nobody_is_on_the_way_are_solved_together_and_nothing_is_done(hub: World) -> None:
+    page = hub.signed_in("nina")
+    both = page.post("/api/v1/rounds", {}).get_json()
+    assert [(one["number"], one["call_sign"]) for one in both["together"]] == [(3, "CARE-2"), (2, "CARE-1")]
+    assert both["together"] == both["one_by_one"]
+    assert both["words"] == ["One by one is as good.", "By straight line, not by road."]
+    with hub.engine.begin() as connection:
+        assert len(connection.execute(select(schema.assignment)).all()) == 1
+
+
 @pytest.mark.parametrize(("unit", "reason", "code"), [("u9", "Because", "not_found"), ("u2", "  ", "reason_needed")])
 def test_a_rest_is_ended_for_a_unit_that_is_there_with_a_reason(hub: World, unit: str, reason: str, code: str) -> None:
     with pytest.raises(Refused) as refused, hub.engine.begin() as connection:
