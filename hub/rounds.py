@@ -5,6 +5,9 @@ solved by priority: first the most urgent incidents among themselves, for the le
 among the units that are left. So nobody who is less urgent ever makes somebody more urgent wait; among equals one may
 wait a little for another's sake, and the words say who and how long. It is shown, never done by itself.
 
+Waiting is counted as in a list, in steps of 30 s, and at equal steps the list's order decides: nobody's break is cut short
+for some seconds. What comes later in a list never costs less, so of n incidents only the first n of each list matter.
+
 Asked for by a person, now and then: whoever starts fast loads this late, for scipy takes its time.
 """
 
@@ -17,10 +20,11 @@ from msgspec import Struct
 from scipy.optimize import linear_sum_assignment
 
 from hub.closest import BY_ROAD, Pending, Question, Times, Ways, judged, least_s, widen
-from hub.rank import FIT, STRAIGHT_LINE, Judged, Place, RoadsDown, expected_s, place_of, straight_line
+from hub.rank import FIT, STEP_S, STRAIGHT_LINE, Judged, RoadsDown, expected_s, place_of, straight_line
 
 PENDING_MAX = 12  # each is a question of its own to the roads; more than that nobody holds in view at once
-_NOBODY_S = 1e9  # more than all ways together: an incident goes without a unit only when no unit is left for it
+_NOBODY_S = 1e8  # more than all ways together: an incident goes without a unit only when no unit is left for it
+_LATER_S = 1e-6  # for each place further down a list: all places together are less than a step
 _NOTABLE_S = 30.0  # less is no difference, as in a list
 
 
@@ -50,11 +54,12 @@ class Rounds(Struct, frozen=True, kw_only=True):
 
 
 class _Case(Struct, frozen=True, kw_only=True):
-    """One incident with everybody who could go there, and their ways."""
+    """One incident with everybody who could go there, in the order of its list, and their ways."""
 
     pending: Pending
     standing: dict[str, Judged]
     travel_s: dict[str, float]
+    cost_s: dict[str, float]
 
 
 def solve(pending: Iterable[Pending], times_of: Callable[[Pending], Times] | None) -> Rounds:
@@ -74,23 +79,27 @@ def solve(pending: Iterable[Pending], times_of: Callable[[Pending], Times] | Non
 def _by_line(pending: Pending) -> _Case:
     asked, standing = pending.question, _fit(pending.question)
     ways = straight_line(asked.need, asked.placed, asked.now_ms)
-    return _Case(pending=pending, standing=standing, travel_s={unit: ways[unit].seconds for unit in standing})
+    return _case(pending, standing, {unit: ways[unit].seconds for unit in standing})
 
 
 def _by_road(pending: Pending, times: Times, count: int) -> _Case:
-    """With the first `count` of its list and the `count` soonest: others take at most one less, so no plan needs more."""
+    """With the first `count` of its list: the others take at most one less, so no plan needs more."""
     standing, least, ways = _fit(pending.question), least_s(pending.question), Ways()
-    least = {unit: least[unit] for unit in standing}
-
-    def soonest(unit: str, seconds: float) -> Place:
-        return (FIT, 0, (0, 0, 0), expected_s(standing[unit], seconds), standing[unit].unit.call_sign, unit)
-
     widen(standing, least, lambda unit, seconds: place_of(standing[unit], seconds), ways, count, times)
-    widen(standing, least, soonest, ways, count, times)
     if standing and all(unit in ways and ways[unit] is None for unit in standing):
         raise RoadsDown(f"The map has no road from any unit to #{pending.number}.")
-    known = {unit: way.seconds for unit, way in ways.items() if way is not None}
-    return _Case(pending=pending, standing=standing, travel_s=known)
+    return _case(pending, standing, {unit: way.seconds for unit, way in ways.items() if way is not None})
+
+
+def _case(pending: Pending, standing: dict[str, Judged], travel_s: dict[str, float]) -> _Case:
+    places = sorted(place_of(standing[unit], seconds) for unit, seconds in travel_s.items())
+    listed = [(unit, step) for _, step, _, _, _, unit in places]
+    return _Case(
+        pending=pending,
+        standing=standing,
+        travel_s={unit: travel_s[unit] for unit, _ in listed},
+        cost_s={unit: step * STEP_S + at * _LATER_S for at, (unit, step) in enumerate(listed)},
+    )
 
 
 def _fit(question: Question) -> dict[str, Judged]:
@@ -124,8 +133,7 @@ def _one_by_one(cases: Sequence[_Case]) -> tuple[Pick, ...]:
     taken: set[str] = set()
     picks = []
     for case in cases:
-        free = [unit for unit in case.travel_s if unit not in taken]
-        first = min(free, key=lambda unit: place_of(case.standing[unit], case.travel_s[unit]), default=None)
+        first = next((unit for unit in case.travel_s if unit not in taken), None)
         picks.append(_pick(case, first))
         taken |= {first} if first is not None else set()
     return tuple(picks)
@@ -144,14 +152,11 @@ def _together(cases: Sequence[_Case]) -> tuple[Pick, ...]:
 
 def _least_waiting(group: Sequence[_Case], taken: set[str]) -> list[str | None]:
     """The unit of each: as many served as can be, and of those ways to do it the least waiting in all."""
-    units = sorted({unit for case in group for unit in case.travel_s} - taken)
+    units = sorted({unit for case in group for unit in case.cost_s} - taken)
     given: list[str | None] = [None] * len(group)
     if not units:
         return given
-    costs = [
-        [expected_s(case.standing[unit], case.travel_s[unit]) if unit in case.travel_s else _NOBODY_S for unit in units]
-        for case in group
-    ]
+    costs = [[case.cost_s.get(unit, _NOBODY_S) for unit in units] for case in group]
     rows, columns = linear_sum_assignment(costs)
     for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
         if costs[row][column] < _NOBODY_S:
