@@ -5,16 +5,18 @@ Ids come from the client, so that a request sent twice is done once; the same id
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Engine, Row, insert, select, update
 
-from hub import audit, projections
+from hub import audit, projections, rankings
+from hub.closest import closest
 from hub.errors import Refused
 from hub.positions import Position
-from hub.rank import STRAIGHT_LINE, Candidate, Need, RosterUnit, first_fit, rank, straight_line
+from hub.rank import AGE_GROUPS, DEFAULTS, LICENSES, Candidate, Need, Rules, first_fit
+from hub.rankings import RoadsFor
 from hub.schema import assignment, device, hub_fact, incident, ranking, unit
 from hub.snapshot import UnitView, is_usable
 from wire.codec import Malformed
@@ -26,16 +28,20 @@ TEXT_CHARS_MAX = 2000  # of a problem; it has to fit on a screen in a car
 PLACE_CHARS_MAX = 200
 REASON_CHARS_MAX = 300
 CAUTIONS_MAX = 8
+CREW_SIZE_MAX = 9
 
 Found = Row[tuple[object, ...]]
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """The needs as a dispatcher ticks them: codes of `wire.incident`."""
+    """The needs as a dispatcher ticks them: codes of `wire.incident` and `hub.rank`."""
 
     skills: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     wishes: tuple[str, ...] = ()
+    licenses: tuple[str, ...] = ()
+    age_group: str | None = None
+    crew_size: int = 0
 
 
 class Opening(Struct, frozen=True, kw_only=True):
@@ -62,11 +68,14 @@ class Sending(Struct, frozen=True, kw_only=True):
 
 
 class Ranked(Struct, frozen=True, kw_only=True):
-    """An answer that was shown, by its number."""
+    """An answer that was shown, by its number. `exact_n`: so many of the first are for certain as asking the roads for
+    everybody would put them; `why_not_road`: why the times are by straight line, where somebody asked the roads."""
 
     ranking: int
     engine: str
     candidates: tuple[Candidate, ...]
+    exact_n: int
+    why_not_road: str | None
 
 
 class Deed(Struct, frozen=True, kw_only=True):
@@ -109,28 +118,30 @@ def open_incident(connection: Connection, opening: Opening, encounter: bytes, de
 
 
 def rank_units(
-    connection: Connection, incident_id: str, positions: Mapping[str, Position], shown: Iterable[UnitView], deed: Deed
+    engine: Engine,
+    incident_id: str,
+    positions: Mapping[str, Position],
+    shown: Callable[[Connection], Iterable[UnitView]],
+    deed: Deed,
+    rules: Rules = DEFAULTS,
+    times: RoadsFor | None = None,
 ) -> Ranked:
-    """Rank every unit for the incident, and keep the answer as it is shown."""
-    need = msgspec.json.decode(_the_open(connection, incident_id).need, type=Need)
-    candidates = rank(
-        need,
-        _roster(connection, incident_id, shown),
-        positions,
-        straight_line(need, positions, deed.now_ms),
-        deed.now_ms,
+    """Rank every unit for the incident, and keep the answer as it is shown. Without `times`: by straight line."""
+    with engine.begin() as connection:
+        need = rankings.need_of(_the_open(connection, incident_id))
+        asked = rankings.question(connection, incident_id, need, positions, shown(connection), deed.now_ms, rules)
+    roads = None if times is None else times(asked)
+    answer = closest(asked, None) if roads is None else closest(asked, roads.times, roads.may_go_on)
+    graph = None if roads is None or not answer.ways else roads.graph
+    with engine.begin() as connection:
+        number = rankings.keep(connection, incident_id, asked, answer, graph, deed.by)
+    return Ranked(
+        ranking=number,
+        engine=answer.engine,
+        candidates=answer.candidates,
+        exact_n=answer.exact_n,
+        why_not_road=answer.why_not,
     )
-    number = connection.execute(
-        insert(ranking).values(
-            incident=incident_id,
-            ranked_ms=deed.now_ms,
-            ranked_by=deed.by,
-            engine=STRAIGHT_LINE,
-            candidates=msgspec.json.encode(candidates).decode(),
-        )
-    ).inserted_primary_key
-    assert number is not None
-    return Ranked(ranking=int(number[0]), engine=STRAIGHT_LINE, candidates=candidates)
 
 
 def assign(connection: Connection, incident_id: str, sending: Sending, deed: Deed) -> bool:
@@ -154,6 +165,7 @@ def assign(connection: Connection, incident_id: str, sending: Sending, deed: Dee
             offered_ms=deed.now_ms,
             offered_by=deed.by,
             override_reason=reason,
+            ranking=sending.ranking,
         )
     )
     connection.execute(update(ranking).where(ranking.c.ranking == sending.ranking).values(chosen=sending.unit))
@@ -218,46 +230,11 @@ def _the_open(connection: Connection, incident_id: str) -> Found:
     return found
 
 
-def _roster(connection: Connection, incident_id: str, shown: Iterable[UnitView]) -> list[RosterUnit]:
-    working = {
-        row.unit: row
-        for row in connection.execute(
-            select(assignment.c.unit, assignment.c.incident, incident.c.number)
-            .join(incident, incident.c.incident == assignment.c.incident)
-            .where(assignment.c.released_ms.is_(None))
-            .order_by(assignment.c.offered_ms)
-        )
-    }
-    return [
-        RosterUnit(
-            unit=one.unit,
-            call_sign=one.call_sign,
-            agency=one.agency,
-            kind=one.kind,
-            status=one.status,
-            status_ms=one.status_ms,
-            has_terminal=one.device is not None,
-            is_linked=one.presence == "connected",
-            is_crewed=bool(one.crew),
-            has_sworn=one.has_sworn,
-            skills=frozenset(one.skills),
-            languages=frozenset(one.languages),
-            incident=working[one.unit].number if one.unit in working else None,
-            is_here_already=one.unit in working and working[one.unit].incident == incident_id,
-            is_in_emergency=one.is_in_emergency,
-        )
-        for one in shown
-    ]
-
-
 def _reason_for(connection: Connection, incident_id: str, sending: Sending) -> str | None:
     """Why this unit and not the first: None when it is the first."""
-    shown = connection.execute(
-        select(ranking.c.candidates).where(ranking.c.ranking == sending.ranking, ranking.c.incident == incident_id)
-    ).scalar()
-    if shown is None:
+    candidates = rankings.candidates_of(connection, sending.ranking, incident_id)
+    if candidates is None:
         raise Refused("not_found", "That ranking is not of this incident. Rank the units again.")
-    candidates = msgspec.json.decode(shown, type=tuple[Candidate, ...])
     if sending.unit not in {candidate.unit for candidate in candidates}:
         raise Refused("not_found", "That unit was not in the ranking. Rank the units again.")
     if first_fit(candidates) == sending.unit:
@@ -300,6 +277,9 @@ def _need(opening: Opening, gate: Gate) -> Need:
         skills=opening.need.skills,
         languages=opening.need.languages,
         wishes=opening.need.wishes,
+        licenses=opening.need.licenses,
+        age_group=opening.need.age_group,
+        crew_size=opening.need.crew_size,
     )
 
 
@@ -314,7 +294,14 @@ def _opening_of(row: Found) -> Opening:
         place=row.place,
         problem=row.problem,
         cautions=msgspec.json.decode(row.cautions, type=tuple[str, ...]),
-        need=Asked(skills=need.skills, languages=need.languages, wishes=need.wishes),
+        need=Asked(
+            skills=need.skills,
+            languages=need.languages,
+            wishes=need.wishes,
+            licenses=need.licenses,
+            age_group=need.age_group,
+            crew_size=need.crew_size,
+        ),
     )
 
 
@@ -341,8 +328,14 @@ def _what_is_wrong(opening: Opening) -> str | None:
     asked = opening.need
     if not set(asked.skills) <= set(SKILLS) or not set(asked.languages) <= set(LANGUAGES):
         return "A needed skill or language is not one this hub knows."
-    if not set(asked.wishes) <= {*SKILLS, *LANGUAGES}:
-        return "A wished skill or language is not one this hub knows."
+    if not set(asked.licenses) <= set(LICENSES):
+        return "A needed license is not one this hub knows."
+    if not set(asked.wishes) <= {*SKILLS, *LANGUAGES, *LICENSES}:
+        return "A wished skill, language or license is not one this hub knows."
+    if asked.age_group not in (None, *AGE_GROUPS):
+        return "Choose an age group, or none."
+    if not 0 <= asked.crew_size <= CREW_SIZE_MAX:
+        return f"A crew is at most {CREW_SIZE_MAX} people."
     return None
 
 

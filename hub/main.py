@@ -419,6 +419,7 @@ def _start_pipes(
         secure_cookies=settings.console.is_tls,
         link_of=here.state,
         dropped=lambda: marks.dropped,
+        rules=settings.ranking,
     )
     api = DeviceApiParts(engine=engine, ca=ca, settings=settings, changed=changed, now_ms=_now_ms)
     servers = [_console_server(home, settings, create_console(console)), device_api_server(api, home)]

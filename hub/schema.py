@@ -72,6 +72,7 @@ staff = Table(
     Column("role", Text, nullable=False),  # specialist | sworn | clinician
     Column("skills", Text, nullable=False),  # codes of wire.incident.SKILLS, space separated
     Column("languages", Text, nullable=False),  # ISO 639-3, space separated
+    Column("licenses", Text, nullable=False, server_default=""),  # code:last day, space separated
 )
 
 duty = Table(  # who may sign on at which unit
@@ -144,6 +145,7 @@ assignment = Table(
     Column("released_ms", Integer),
     Column("released_by", Text),
     Column("override_reason", Text),  # why not the first candidate
+    Column("ranking", Integer),  # from which it was chosen; null: before that was kept
 )
 
 ranking = Table(  # what was shown and what was chosen, kept so that it can be asked for later
@@ -155,7 +157,24 @@ ranking = Table(  # what was shown and what was chosen, kept so that it can be a
     Column("ranked_by", Text, nullable=False),
     Column("engine", Text, nullable=False),
     Column("candidates", Text, nullable=False),  # JSON, in the order shown, with every reason
-    Column("chosen", Text),
+    Column("chosen", Text),  # the newest; every choice is an assignment that names the ranking
+    Column(
+        "need", Text
+    ),  # as it was then: JSON of hub.rank.Need. From here on null in rows older than the keeping of it
+    Column("rules", Text),  # the agency's settings as they were: JSON of hub.rank.Rules
+    Column("graph", Text),  # which build of the roads; null when it is by straight line
+    Column("book", Integer),  # hub.rank.BOOK: by which rules it was made
+    Column("known", LargeBinary),  # zlib of JSON of hub.rankings._Known: crews, positions, ages, ways
+)
+
+rest_ended = Table(  # a supervisor lets a crew be sent before it has rested
+    "rest_ended",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("unit", Text, ForeignKey("unit.unit"), nullable=False),
+    Column("at_ms", Integer, nullable=False),
+    Column("by", Text, nullable=False),  # account
+    Column("reason", Text, nullable=False),
 )
 
 act = Table(  # what people at the console did to units, placed among the records so that both can be folded again
@@ -446,6 +465,8 @@ hub_fact = Table(  # state epoch, next incident number
 Index("record_by_kind", record.c.kind, record.c.id)
 Index("status_history_by_unit", status_history.c.unit, status_history.c.id)
 Index("assignment_by_unit", assignment.c.unit, assignment.c.released_ms)
+Index("assignment_by_ranking", assignment.c.ranking)
+Index("rest_ended_by_unit", rest_ended.c.unit, rest_ended.c.at_ms)
 Index("clock_correction_by_boot", clock_correction.c.device, clock_correction.c.boot, clock_correction.c.mono_ms)
 Index("note_by_encounter", note.c.encounter)
 Index("act_by_assignment", act.c.assignment)

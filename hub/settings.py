@@ -14,6 +14,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from hub.rank import Rules
+
 SETTINGS_FILE = "hub.toml"
 KEYS_FOLDER = "keys"
 TLS_FOLDER = "tls"
@@ -78,6 +80,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     device_api: DeviceApi = DeviceApi()
     broker: BrokerSettings = BrokerSettings()
     backup: Backups = Backups()
+    ranking: Rules = Rules()
 
 
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
@@ -86,6 +89,7 @@ _SECTIONS: dict[str, type[Struct]] = {
     "device_api": DeviceApi,
     "broker": BrokerSettings,
     "backup": Backups,
+    "ranking": Rules,
 }
 
 

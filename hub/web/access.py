@@ -40,6 +40,8 @@ ROLES: dict[str, frozenset[str]] = {
     "dispatch.timeline": _BOARD,
     "dispatch.open_incident": _DISPATCH,
     "dispatch.rank": _DISPATCH,
+    "dispatch.rounds": _DISPATCH,
+    "dispatch.end_rest": frozenset({SUPERVISOR}),
     "dispatch.assign": _DISPATCH,
     "dispatch.release": _DISPATCH,
     "dispatch.close": _DISPATCH,

@@ -14,6 +14,8 @@ from werkzeug.exceptions import HTTPException
 from hub.board import VIEWERS_MAX, Board
 from hub.errors import Refused, http_status
 from hub.positions import Positions
+from hub.rank import DEFAULTS, Rules
+from hub.rankings import RoadsFor
 from hub.snapshot import LinkOf
 from hub.web import answers
 from hub.web.access import Door
@@ -49,7 +51,7 @@ _CONTENT_POLICY = "; ".join(
 class ConsoleParts(Struct, frozen=True, kw_only=True):
     """What the console is made of. `maps_dir` is what `hub.maps.current_map` takes; `changed` is called after a
     dispatcher changed something, and tells the board and the terminals; `link_of` says whether a device is connected;
-    `dropped` counts what was harmless; `hosts` are the names under which browsers may come, without ports."""
+    `dropped` counts what was harmless; `rules` and `times`: how units are ranked, without `times` by straight line; `hosts` are the names under which browsers may come, without ports."""
 
     engine: Engine
     board: Board
@@ -61,6 +63,8 @@ class ConsoleParts(Struct, frozen=True, kw_only=True):
     secure_cookies: bool
     link_of: LinkOf
     dropped: Callable[[], Mapping[str, int]] = dict
+    rules: Rules = DEFAULTS
+    times: RoadsFor | None = None
     hosts: frozenset[str] = LOOPBACK
 
 
@@ -101,7 +105,11 @@ def create_console(parts: ConsoleParts) -> Flask:
             dropped=parts.dropped,
         )
     )
-    app.register_blueprint(dispatch_views(parts.engine, parts.positions, parts.changed, parts.now_ms, parts.link_of))
+    app.register_blueprint(
+        dispatch_views(
+            parts.engine, parts.positions, parts.changed, parts.now_ms, parts.link_of, parts.rules, parts.times
+        )
+    )
     app.register_blueprint(emergency_views(parts.engine, parts.changed, parts.now_ms))
     app.register_blueprint(street_views(parts.maps_dir))
     app.register_error_handler(Refused, lambda refused: _refusal(refused.code, refused.sentence, http_status(refused)))

@@ -9,10 +9,12 @@ from flask import Blueprint, Response
 from msgspec import Struct
 from sqlalchemy import Connection, Engine
 
-from hub import incidents, snapshot
+from hub import incidents, rankings, snapshot
 from hub.errors import Refused
 from hub.incidents import Deed, Opening, Sending
 from hub.positions import Positions
+from hub.rank import DEFAULTS, Rules
+from hub.rankings import RoadsFor
 from hub.snapshot import AssignmentView, IncidentView, LinkOf
 from hub.timeline import timeline as happenings
 from hub.web import answers
@@ -21,7 +23,7 @@ from wire.ids import ID_BYTES
 
 
 class Releasing(Struct, frozen=True, kw_only=True):
-    """Why a unit is taken off."""
+    """Why a unit is taken off, or a rest ended."""
 
     reason: str
 
@@ -33,7 +35,13 @@ class Closing(Struct, frozen=True, kw_only=True):
 
 
 def dispatch_views(
-    engine: Engine, positions: Positions, changed: Callable[[], None], now_ms: Callable[[], int], link_of: LinkOf
+    engine: Engine,
+    positions: Positions,
+    changed: Callable[[], None],
+    now_ms: Callable[[], int],
+    link_of: LinkOf,
+    rules: Rules = DEFAULTS,
+    times: RoadsFor | None = None,
 ) -> Blueprint:
     """Under /api/v1: incidents and assignments. `changed` is called after each commit that changed something."""
     views = Blueprint("dispatch", __name__, url_prefix="/api/v1")
@@ -64,9 +72,38 @@ def dispatch_views(
     @views.post("/incidents/<incident_id>/ranking")
     def rank(incident_id: str) -> Response:
         known = {position.unit: position for position in positions.all()}
+        return answers.json(
+            incidents.rank_units(
+                engine,
+                incident_id,
+                known,
+                lambda connection: snapshot.units(connection, link_of),
+                deed(),
+                rules,
+                times,
+            )
+        )
+
+    @views.post("/rounds")
+    def rounds() -> Response:
+        from hub.rounds import solve  # slow to load, and hardly ever needed
+
+        known = {position.unit: position for position in positions.all()}
         with engine.begin() as connection:
             shown = snapshot.units(connection, link_of)
-            return answers.json(incidents.rank_units(connection, incident_id, known, shown, deed()))
+            waiting = rankings.pending(connection, known, shown, now_ms(), rules)
+        if times is None:
+            return answers.json(solve(waiting, None))
+        ask = times
+        return answers.json(solve(waiting, lambda one: ask(one.question).times))
+
+    @views.post("/units/<unit>/rest/end")
+    def end_rest(unit: str) -> Response:
+        reason = answers.body(Releasing).reason
+        by = deed()
+        with engine.begin() as connection:
+            rankings.end_rest(connection, unit, reason, by.by, by.now_ms)
+        return answers.json({"unit": unit})
 
     @views.post("/incidents/<incident_id>/assignments")
     def assign(incident_id: str) -> Response:

@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { post, sentence } from "./api";
 import { Reasons, StatusWord } from "./parts";
-import { age, miles, minutes } from "./say";
+import { age, miles, minutes, orMore } from "./say";
 import type { Assignment, Candidate, Incident, Ranked } from "./shapes";
 import { units } from "./state";
 import { hubNowMs, second } from "./time";
@@ -142,6 +142,7 @@ function Line({ candidate }: { candidate: Candidate }) {
             <strong class="sign">{candidate.call_sign}</strong>
             <span class="travel">
                 {candidate.travel_s === null ? "" : <b>{minutes(candidate.travel_s)}</b>}
+                {candidate.at_least_s === null ? "" : orMore(candidate.at_least_s)}
                 {candidate.distance_m === null ? "" : ` ${miles(candidate.distance_m)}`}
             </span>
             {candidate.fit ? (

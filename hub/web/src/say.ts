@@ -55,6 +55,11 @@ export function minutes(seconds: number): string {
     return seconds < 60 ? "1 min" : `${Math.round(seconds / 60)} min`;
 }
 
+/** A time that is never undercut: rounded down, so that it stays true. */
+export function orMore(seconds: number): string {
+    return seconds < 60 ? "way not asked for" : `${Math.floor(seconds / 60)} min or more`;
+}
+
 export function kilobytes(bytes: number): string {
     return `${(bytes / 1024).toFixed(1)} kB`;
 }

@@ -140,12 +140,16 @@ export interface Candidate {
     freshness: Freshness;
     age_s: number | null;
     status: string;
+    at_least_s: number | null; // its way was not asked for: it could not be among the first
+    diverted_from: number | null; // the number of the incident that would lose it
 }
 
 export interface Ranked {
     ranking: number;
     engine: string;
     candidates: Candidate[];
+    exact_n: number; // so many of the first are exactly as asking for every way would put them
+    why_not_road: string | null;
 }
 
 export interface Happening {
