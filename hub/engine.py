@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from hub.valhalla import HOW_TO_GET, Graph, Programs, RoadsError, configuration, current_graph, tiles_of
 
-RUN_FOLDER = "road-engine"  # its configuration and its sockets, in the hub's home
+RUN_FOLDER = "road-engine"  # its configuration, in the hub's home
 WORKERS = max(2, min(4, os.cpu_count() or 2))  # a question keeps one core busy; more than four never wait at one hub
 LOOK_S = 2.0  # how soon new roads, or a program that was missing, are noticed
 START_S_MAX = 30.0
@@ -146,10 +146,7 @@ class Engine:
                     self._complaint = line.decode("utf-8", "replace").strip()
 
     def _prepare(self, programs: Programs, endpoint: Endpoint) -> list[str]:
-        """Its working folder, new: sockets of one that was killed would stand in the way."""
         self._run.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left_over in self._run.iterdir():
-            left_over.unlink()
         settings = configuration(programs, tiles_of(self._roads, endpoint.graph).resolve(), endpoint.port)
         (self._run / "valhalla.json").write_bytes(settings)
         service = [str(programs.service), "valhalla.json", str(WORKERS)]
@@ -163,7 +160,10 @@ class Engine:
                 if self._endpoint is None:
                     self._endpoint = endpoint
                     self._say_once(f"road times come from the roads {endpoint.graph.id}")
-            if (code := self._ended(child, ASK_S if self._endpoint is not None else 0.05)) is not None:
+            code = self._ended(child, ASK_S if self._endpoint is not None else 0.05)
+            if self._stopping.is_set():
+                return None
+            if code is not None:
                 return f"ended (code {code})" + (f", it said: {self._complaint}" if self._complaint else "")
             if self._endpoint is None and time.monotonic() - began_s > START_S_MAX:
                 return "does not start"

@@ -68,6 +68,12 @@ class Backups(Struct, frozen=True, kw_only=True):
         return time.fromisoformat(self.at)
 
 
+class RoadsSettings(Struct, frozen=True, kw_only=True):
+    """Where the programs of the road engine are (relative to the hub's home, or anywhere); empty: in the usual places."""
+
+    engine: str = ""
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """All of hub.toml. `state_spread_s`: over how long terminals spread their return after the broker was away; a
     fleet too large for that takes longer, see `hub.presence`."""
@@ -78,6 +84,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     device_api: DeviceApi = DeviceApi()
     broker: BrokerSettings = BrokerSettings()
     backup: Backups = Backups()
+    roads: RoadsSettings = RoadsSettings()
 
 
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
@@ -86,6 +93,7 @@ _SECTIONS: dict[str, type[Struct]] = {
     "device_api": DeviceApi,
     "broker": BrokerSettings,
     "backup": Backups,
+    "roads": RoadsSettings,
 }
 
 

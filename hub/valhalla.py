@@ -23,6 +23,7 @@ from hub.building import CURRENT, Busy, Say, alone, becoming, point_current_at, 
 
 GRAPH_FILE = "graph.json"
 TILES_FOLDER = "tiles"
+ROADS_FOLDER = "roads"  # in the folder of a map: both become the ones in use in the same step
 PLACES_TO_LOOK = (
     Path(__file__).resolve().parent.parent / "var" / "tools" / "valhalla",  # a checkout, where `make` put it
     Path("/opt/tandem/valhalla"),
@@ -115,15 +116,20 @@ def build_graph(programs: Programs, osm: Path, roads: Path, say: Say) -> Graph:
 
 
 def configuration(programs: Programs, tiles: Path, port: int) -> bytes:
-    """The engine's configuration: this graph, this port of the loopback, sockets in its working folder, no log."""
+    """The engine's configuration: these tiles, this port of the loopback, no log; RoadsError when it is damaged."""
     command = [sys.executable, "-I", str(programs.configure), "--mjolnir-tile-dir", str(tiles)]
     made = subprocess.run([*command, "--mjolnir-timezone", "", "--mjolnir-admin", ""], capture_output=True, check=False)
     try:
         settings = msgspec.json.decode(made.stdout, type=Table)
-    except msgspec.DecodeError:
+        _make_ours(settings, port)
+    except (msgspec.DecodeError, KeyError):
         raise RoadsError(f"the road engine in {programs.configure.parent} is damaged: {HOW_TO_GET}") from None
+    return msgspec.json.encode(settings)
+
+
+def _make_ours(settings: Table, port: int) -> None:
     for part in ("loki", "thor", "odin", "meili"):
-        # By default every engine of this machine shares these; a relative name also never outgrows a socket's 107 bytes.
+        # 3.9.1 keeps these within its process; a version that does not must not share them with others of this machine.
         _in(settings, part, "service")["proxy"] = f"ipc://{part}"
     _in(settings, "httpd", "service").update(
         listen=f"tcp://127.0.0.1:{port}",  # by default every interface
@@ -143,13 +149,13 @@ def configuration(programs: Programs, tiles: Path, port: int) -> bytes:
         max_matrix_location_pairs=PAIRS_MAX,
         max_matrix_distance=FAR_M_MAX,  # who is too far away is told "no way", and does not spoil the others' answer
     )
-    return msgspec.json.encode(settings)
 
 
 def _in(settings: Table, *names: str) -> Table:
     for name in names:
         inner = settings[name]
-        assert isinstance(inner, dict), name
+        if not isinstance(inner, dict):
+            raise KeyError(name)
         settings = inner
     return settings
 
