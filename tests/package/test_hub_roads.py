@@ -164,24 +164,19 @@ def test_a_connection_is_kept_for_the_next_question() -> None:
         assert fake.connections == 1
 
 
-def test_a_kept_connection_that_the_engine_closed_is_replaced_without_a_word() -> None:
-    def once(action: str, asked: Asked, write: Write) -> None:
+def test_kept_connections_of_which_some_were_closed_are_replaced_without_a_word() -> None:
+    def every_second_once(action: str, asked: Asked, write: Write) -> None:
         answers(action, asked, write)
-        handlers[-1].close_connection = True
+        if asked["sources"][0]["lat"] in closing:
+            raise ConnectionAbortedError  # the handler ends, and its connection with it
 
-    handlers: list[_Handler] = []
-    first_setup = _Handler.setup
-
-    class Closing(_Handler):
-        def setup(self) -> None:
-            first_setup(self)
-            handlers.append(self)
-
-    with engine(once) as (roads, fake):
-        fake.RequestHandlerClass = Closing
-        for _ in range(5):
-            assert len(roads.times(spots(3), HERE, wait_s=PATIENCE_S)) == 3
-        assert fake.connections == 5
+    many = spots(CHUNK * 6)
+    closing = {many[number * CHUNK].lat for number in (0, 2, 5)}
+    with engine(every_second_once) as (roads, fake):
+        for _ in range(4):
+            found = roads.times(many, HERE, wait_s=PATIENCE_S)
+            assert found == [Travel(distance_m=500.0, seconds=seconds_of(spot.lat)) for spot in many]
+        assert fake.connections > 6
 
 
 def test_an_engine_on_another_port_is_asked_there() -> None:
@@ -307,8 +302,11 @@ def test_an_engine_that_is_gone_costs_one_caller_a_moment_and_the_others_nothing
                 roads.times(spots(1), HERE, wait_s=PATIENCE_S)
         assert not fake.asked
         now_s[0] += PAUSE_S
-        for _ in range(2):
-            assert len(roads.times(spots(1), HERE, wait_s=PATIENCE_S)) == 1
+        fake.does = off({HERE.lat})  # an answer that does not help shows that it is back, too
+        with pytest.raises(OffTheRoads):
+            roads.times(spots(1), HERE, wait_s=PATIENCE_S)
+        fake.does = answers
+        assert len(roads.times(spots(1), HERE, wait_s=PATIENCE_S)) == 1
         roads.close()
 
 
