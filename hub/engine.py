@@ -28,7 +28,9 @@ WORKERS = max(2, min(4, os.cpu_count() or 2))  # a question keeps one core busy;
 LOOK_S = 2.0  # how soon new roads, or a program that was missing, are noticed
 START_S_MAX = 30.0
 STOP_S_MAX = 2.0
-ASK_S, HUNG_S_MAX = 2.0, 10.0  # it is asked this often; silent for so long, it hangs
+ASK_S = 2.0  # it is asked this often whether it lives; the question waits behind those of the hub
+HUNG_S_MAX, BUSY_S_MAX = 10.0, 60.0  # silent and idle for so long, or silent at all, it hangs
+WORKING_SHARE = 0.02  # of one core; whoever uses less is idle, also on a machine that gives it little
 BACKOFF_S_MIN, BACKOFF_S_MAX = 0.5, 30.0
 HEALTHY_S = 60.0  # after which a death is taken for a new one and not for the same again
 ANSWER_BYTES_MAX = 4096
@@ -153,7 +155,8 @@ class Engine:
         return ["setpriv", "--pdeathsig", "KILL", *service]
 
     def _look_after(self, child: subprocess.Popen[bytes], endpoint: Endpoint) -> str | None:
-        began_s = heard_s = time.monotonic()
+        began_s = heard_s = worked_s = looked_s = time.monotonic()
+        used_s = 0.0
         while not self._stopping.is_set():
             if _answers(endpoint.port, ASK_S):
                 heard_s = time.monotonic()
@@ -167,7 +170,11 @@ class Engine:
                 return f"ended (code {code})" + (f", it said: {self._complaint}" if self._complaint else "")
             if self._endpoint is None and time.monotonic() - began_s > START_S_MAX:
                 return "does not start"
-            if self._endpoint is not None and time.monotonic() - heard_s > HUNG_S_MAX:
+            now_s, uses_s = time.monotonic(), _used_s(child.pid)
+            if uses_s - used_s > WORKING_SHARE * (now_s - looked_s):
+                worked_s = now_s
+            looked_s, used_s = now_s, uses_s
+            if self._endpoint is not None and is_hung(now_s - heard_s, now_s - worked_s):
                 return "answers nothing any more"
             if self._has_other_roads(endpoint.graph):
                 return None
@@ -191,6 +198,20 @@ class Engine:
         with self._lock:
             if self._child is not None and self._child.poll() is None:
                 self._child.kill()
+
+
+def is_hung(silent_s: float, idle_s: float) -> bool:
+    """Whether an engine that has said nothing for so long, and done nothing, will do neither again."""
+    return min(silent_s, idle_s) > HUNG_S_MAX or silent_s > BUSY_S_MAX
+
+
+def _used_s(pid: int) -> float:
+    """The processor time that a process has used; 0 when it is gone."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _answers(port: int, wait_s: float) -> bool:

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import msgspec
 import pytest
 
-from hub.engine import Endpoint
+from hub.engine import BUSY_S_MAX, HUNG_S_MAX, Endpoint, is_hung
 from hub.rank import Travel
 from hub.road_link import OPEN_MAX, PAUSE_S
 from hub.roads import CHUNK, OffTheRoads, Ring, Roads, RoadsDown, Spot, geojson, spots_of
@@ -350,6 +350,13 @@ def test_without_an_engine_nobody_waits_at_all() -> None:
         roads.times(spots(1), HERE, wait_s=PATIENCE_S)
     assert roads.graph == ""
     assert roads.fastest_mps is None
+
+
+def test_an_engine_that_is_only_busy_is_not_taken_for_one_that_hangs() -> None:
+    assert not is_hung(HUNG_S_MAX * 2, 1.0)
+    assert not is_hung(1.0, HUNG_S_MAX * 2)
+    assert is_hung(HUNG_S_MAX * 2, HUNG_S_MAX * 2)
+    assert is_hung(BUSY_S_MAX + 1, 0.0)
 
 
 def test_no_connection_is_left_open_by_a_call_that_failed() -> None:
