@@ -132,10 +132,14 @@ fuzz: $(VENV)/.installed
 	nice -n 19 env PYTHONPATH=. $(BIN)/python fuzz/receiver.py -max_total_time=$(FUZZ_S) -max_len=2000 \
 	    -artifact_prefix=var/fuzz/found/
 
-setup: packages $(VENV)/.installed ui
+setup: packages $(VENV)/.installed ui road-engine
 
 packages:
 	@scripts/system-packages mosquitto:mosquitto node:nodejs npm:npm tilemaker:tilemaker osmium:osmium-tool
+
+# Native programs for road times, checked by hash and unpacked beside us; nothing fails without them.
+road-engine: $(VENV)/.installed
+	@scripts/road-engine || echo "The tests of road times will say that they were left out."
 
 test-packages:
 	@scripts/system-packages chromium:chromium
@@ -166,6 +170,8 @@ lock:
 	    --output-file fuzz/requirements.lock pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    --output-file tests/soak/peer-requirements.lock tests/soak/peer-requirements.in
+	echo pyvalhalla==3.9.1 | uv pip compile --quiet --python-version 3.12 --no-deps --only-binary :all: \
+	    --generate-hashes --no-annotate --no-header --output-file scripts/road-engine.lock -
 
 clean:
 	rm -rf var $(VENV) node_modules hub/web/static/dist edge/screen/static/dist .mypy_cache .ruff_cache .pytest_cache

@@ -48,14 +48,17 @@ from hub.board import VIEWERS_MAX, Board
 from hub.broker import Broker
 from hub.ca import Ca, Service, ensure_tls, open_ca, renew_crl
 from hub.downlink import Downlink, DownlinkParts
+from hub.engine import Engine as RoadEngine
 from hub.enroll import DeviceApiParts, device_api_server
 from hub.errors import Refused
 from hub.link import Link, LinkSettings
 from hub.maps import BBox, MapError
 from hub.positions import Position, Positions
 from hub.presence import Presence
+from hub.roads import Roads
 from hub.settings import (
     KEYS_FOLDER,
+    MAPS_FOLDER,
     SETTINGS_FILE,
     TLS_FOLDER,
     BrokerSettings,
@@ -67,6 +70,7 @@ from hub.settings import (
     parse,
     text_of,
 )
+from hub.valhalla import ROADS_FOLDER, find_programs
 from hub.web.app import ConsoleParts, create_console
 from serving.beats import Beats
 from serving.server import Server, http_server, https_server
@@ -274,6 +278,7 @@ def run(home: Path, stop: Event) -> list[str]:
         broker = Broker(home, settings, lambda line: _log.warning("broker", said=line))
         broker.start()
         stack.callback(broker.stop)
+        _start_roads(home, settings, stack)
         _start_keeping(home, settings, engine, stack, fail, stop)
         beats = Beats()
         for server in _start_pipes(home, settings, ca, engine, stack, fail, stop, beats):
@@ -287,6 +292,22 @@ def run(home: Path, stop: Event) -> list[str]:
         _end_late()
         _log.info("stopping")
     return failures
+
+
+def _start_roads(home: Path, settings: Settings, stack: ExitStack) -> Roads:
+    """Road times, when there are roads and a program for them; nothing waits for either."""
+    folder = home / settings.roads.engine if settings.roads.engine else None
+    engine = RoadEngine(
+        home,
+        home / MAPS_FOLDER / "current" / ROADS_FOLDER,
+        partial(find_programs, folder),
+        lambda line: _log.warning("roads", said=line),
+    )
+    roads = Roads(engine.where)
+    stack.callback(roads.close)
+    engine.start()
+    stack.callback(engine.stop)
+    return roads
 
 
 def _watch(maintain: Callable[[], None], beats: Beats, fail: Callable[[str], None], stop: Event) -> None:

@@ -70,6 +70,12 @@ class Backups(Struct, frozen=True, kw_only=True):
         return time.fromisoformat(self.at)
 
 
+class RoadsSettings(Struct, frozen=True, kw_only=True):
+    """Where the programs of the road engine are (relative to the hub's home, or anywhere); empty: in the usual places."""
+
+    engine: str = ""
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """All of hub.toml. `state_spread_s`: over how long terminals spread their return after the broker was away; a
     fleet too large for that takes longer, see `hub.presence`."""
@@ -81,6 +87,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     broker: BrokerSettings = BrokerSettings()
     backup: Backups = Backups()
     ranking: Rules = Rules()
+    roads: RoadsSettings = RoadsSettings()
 
 
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
@@ -90,6 +97,7 @@ _SECTIONS: dict[str, type[Struct]] = {
     "broker": BrokerSettings,
     "backup": Backups,
     "ranking": Rules,
+    "roads": RoadsSettings,
 }
 
 
