@@ -46,9 +46,10 @@ create index place_by_lat on place (lat, lon) where kind <> 'street';
 create table crossing (
     one integer not null, other integer not null, around text not null, lat real not null, lon real not null
 );
+create table area (id integer primary key, around text not null unique);
 create table number (
     street integer not null, key text not null, leading integer, label text not null,
-    lat real not null, lon real not null, is_about integer not null
+    lat real not null, lon real not null, is_about integer not null, area integer not null
 );
 create table line (id integer primary key, street integer not null, points blob not null);
 create virtual table line_box using rtree (id, south, north, west, east);
@@ -97,7 +98,7 @@ class _Street(Struct):
     name: str
     names: dict[str, None]
     lines: list[tuple[Point, ...]]
-    numbers: dict[str, tuple[str, Point, bool]]
+    numbers: dict[str, _House]
     towns: Counter[str]
     id: int = 0
 
@@ -157,7 +158,7 @@ class _Read(Struct):
     areas: list[_Area]
     lines: list[_Interpolated]
     node_numbers: dict[int, tuple[str, str, str]]  # node → number, street, town
-    without_street: int = 0
+    without_street: set[int]  # nodes, and buildings by numbers below zero
 
 
 def build(osm: Path, into: Path, say: Say) -> None:
@@ -169,7 +170,7 @@ def build(osm: Path, into: Path, say: Say) -> None:
     read.houses += _interpolated(read)
     say(f"{len(read.houses)} house numbers, {len(read.ways)} pieces of street, {len(read.named)} named places")
     if read.without_street:
-        say(f"{read.without_street} house numbers name no street and were left out")
+        say(f"{len(read.without_street)} house numbers name no street and were left out")
     file = into / FILE
     file.unlink(missing_ok=True)
     try:
@@ -192,7 +193,7 @@ def _fill(file: Path, read: _Read, streets: list[_Street], say: Say) -> None:
 
 
 def _read(osm: Path, say: Say) -> _Read:
-    read = _Read(ways=[], houses=[], named=[], towns=[], areas=[], lines=[], node_numbers={})
+    read = _Read(ways=[], houses=[], named=[], towns=[], areas=[], lines=[], node_numbers={}, without_street=set())
     relations = osmium.filter.TagFilter(("type", "multipolygon"), ("type", "boundary"))
     wanted = osmium.filter.KeyFilter("addr:housenumber", "addr:interpolation", "name", "ref")
     told_s = time.monotonic()
@@ -268,7 +269,7 @@ def _take_house(read: _Read, at: Point, tags: dict[str, str], node: int | None) 
     if node is not None:
         read.node_numbers[node] = (label, street, town)
     if not street:
-        read.without_street += 1
+        read.without_street.add(node if node is not None else -1 - len(read.without_street))
         return
     read.houses += [_House(street, each, label, at, town, is_about=False) for each in numbers_in(label)]
 
@@ -326,6 +327,7 @@ def _interpolated(read: _Read) -> Iterator[_House]:
             stretch = line.points[a : b + 1]
             for index, label in ((a, first), (b, last)):
                 if not read.node_numbers[line.refs[index]][1] and (street, label) not in known:
+                    read.without_street.discard(line.refs[index])
                     known.add((street, label))  # its own node names no street, the line does
                     yield from (
                         _House(street, each, label, line.points[index], town or line.town, is_about=False)
@@ -409,7 +411,7 @@ def _of_one_name(ways: list[_Way], houses: list[_House]) -> list[_Street]:
     for house in sorted(houses, key=lambda one: (one.is_about, one.label, one.at)):
         root = joined.root(_nearest_cell(house.at, by_way) or _cell(house.at))
         street = streets.setdefault(root, _Street(house.street, {house.street: None}, [], {}, Counter()))
-        street.numbers.setdefault(house.key, (house.label, house.at, house.is_about))
+        street.numbers.setdefault(house.key, house)
         if house.town:
             street.towns[house.town] += 1
     return [streets[root] for root in sorted(streets)]
@@ -579,7 +581,7 @@ def _write(db: sqlite3.Connection, read: _Read, streets: list[_Street], say: Say
 
 
 def _write_street(db: sqlite3.Connection, rows: _Rows, where: _Where, street: _Street) -> None:
-    every = [point for line in street.lines for point in line] or [at for _, at, _ in street.numbers.values()]
+    every = [point for line in street.lines for point in line] or [house.at for house in street.numbers.values()]
     edges = _edges(every)
     center = _middle(every)
     at = min(every, key=lambda point: (nearby_m(*center, *point), point))
@@ -591,18 +593,24 @@ def _write_street(db: sqlite3.Connection, rows: _Rows, where: _Where, street: _S
     id_ = rows.add("street", street.name, around, None, at, edges, street.names, searched)
     assert id_ == street.id
     db.executemany(
-        "insert into number values (?, ?, ?, ?, ?, ?, ?)",
-        [(id_, number, leading(number), *_numbered(kept)) for number, kept in sorted(street.numbers.items())],
+        "insert into number values (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                id_,
+                number,
+                leading(number),
+                one.label,
+                *one.at,
+                one.is_about,
+                rows.area(where.of(one.at, one.town or town)),
+            )
+            for number, one in sorted(street.numbers.items())
+        ],
     )
     for line in street.lines:
         south, west, north, east = _edges(line)
         of = db.execute("insert into line (street, points) values (?, ?)", (id_, packed(line))).lastrowid
         db.execute("insert into line_box values (?, ?, ?, ?, ?)", (of, south, north, west, east))
-
-
-def _numbered(kept: tuple[str, Point, bool]) -> tuple[str, float, float, bool]:
-    label, (lat, lon), is_about = kept
-    return label, lat, lon, is_about
 
 
 class _Rows:
@@ -611,6 +619,14 @@ class _Rows:
     def __init__(self, db: sqlite3.Connection, total: int, say: Say) -> None:
         self._db, self._total, self._say = db, total, say
         self._count, self._told_s = 0, time.monotonic()
+        self._areas: dict[str, int] = {}
+
+    def area(self, around: str) -> int:
+        """The number of a neighborhood: thousands of houses share its words."""
+        if around not in self._areas:
+            self._areas[around] = len(self._areas) + 1
+            self._db.execute("insert into area values (?, ?)", (self._areas[around], around))
+        return self._areas[around]
 
     def add(
         self,

@@ -57,7 +57,7 @@ _APARTMENT = re.compile(
 
 _DEGREES = r"([+-]?[0-9]{1,3}(?:\.[0-9]+)?)\s*°?"
 _PLAIN = re.compile(rf"\(?\s*{_DEGREES}\s*(?:[,;]\s*|\s+){_DEGREES}\s*\)?")
-_PART = r"([0-9]{1,3}(?:\.[0-9]+)?)\s*[°d]?\s*(?:([0-9]{1,2}(?:\.[0-9]+)?)\s*['′m]?\s*(?:([0-9]{1,2}(?:\.[0-9]+)?)\s*(?:\"|″|''|s)?\s*)?)?"
+_PART = r"([0-9]{1,3}(?:\.[0-9]+)?)\s*[°d]?\s*(?:([0-9]{1,2}(?:\.[0-9]+)?)\s*['′m]?\s*(?:([0-9]{1,2}(?:\.[0-9]+)?)\s*(?:\"|″|′′|''|s)?\s*)?)?"
 _AFTER = re.compile(rf"{_PART}([ns])[,;\s]*{_PART}([ew])", re.IGNORECASE)
 _BEFORE = re.compile(rf"([ns])\s*{_PART}[,;\s]*([ew])\s*{_PART}", re.IGNORECASE)
 _GEO = re.compile(
@@ -74,7 +74,8 @@ class Split(Struct, frozen=True):
 
 def folded(text: str) -> str:
     """Small, unaccented, without apostrophes and points: "Peña's St." is "penas st"."""
-    plain = "".join(one for one in normalize("NFKD", text.casefold()) if category(one) != "Mn")
+    apart = "".join(f" {one}" if category(one) == "No" else one for one in text)  # 12½ is 12 and a half, not 121/2
+    plain = "".join(one for one in normalize("NFKD", normalize("NFKD", apart).casefold()) if category(one) != "Mn")
     plain = plain.replace("ß", "ss").replace("⁄", "/")  # what NFKD makes of ½
     return re.sub(r"['’`´ʻ.]", "", plain)
 

@@ -16,6 +16,7 @@ from math import cos, hypot, radians
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hub.place_index import CODE_DEG, FILE, encoded
 from hub.place_words import (
@@ -79,14 +80,17 @@ class Place(Struct, frozen=True, kw_only=True):
 
 
 class _Found(Struct, frozen=True):
-    """A place with what it is ordered by: the smaller `tier`, words typed in full, then the nearer."""
+    """A place with what it is ordered by: the smaller `tier`, the smaller `loose`, then the nearer."""
 
     tier: int
     place: Place
-    is_prefix: bool
+    loose: int
     distance_m: float
 
 
+# How well the words fit: typed in full and all of them in the name; some of them in its neighborhood; only begun; both.
+_FULL, _AROUND, _BEGUN, _BEGUN_AROUND = range(4)
+_LOOSE = (_FULL, _AROUND, _BEGUN, _BEGUN_AROUND)
 _EXACT, _ABOUT, _SIGNED, _PLAIN, _UNKNOWN, _CROSSED = range(6)
 
 
@@ -166,7 +170,7 @@ def _search_without(db: sqlite3.Connection, query: str, near: View) -> list[_Fou
             continue
         if found := _search(db, " ".join(kept), near):
             note = f"Found without: {' '.join(_left_out(typed, kept))}."
-            return [_Found(one.tier, _noted(one.place, note), one.is_prefix, one.distance_m) for one in found]
+            return [_Found(one.tier, _noted(one.place, note), one.loose, one.distance_m) for one in found]
     return []
 
 
@@ -198,45 +202,33 @@ def _left_out(typed: Sequence[str], kept: Sequence[str]) -> list[str]:
 
 
 def _noted(place: Place, note: str) -> Place:
-    return Place(
-        kind=place.kind,
-        name=place.name,
-        around=place.around,
-        lat=place.lat,
-        lon=place.lon,
-        is_about=place.is_about,
-        note=f"{note} {place.note}" if place.note else note,
-        address=place.address,
-        bounds=place.bounds,
-    )
+    return replace(place, note=f"{note} {place.note}" if place.note else note)
 
 
-def _match(typed: Sequence[str], is_prefix: bool) -> str:
-    """All words, in whatever order, and at least one of them in the name itself."""
-    each = [encoded(word) + ("*" if is_prefix else "") for word in typed]
+def _match(typed: Sequence[str], loose: int) -> str:
+    """All words, in whatever order; at least one of them in the name itself."""
+    each = [encoded(word) + ("*" if loose >= _BEGUN else "") for word in typed]
+    if loose in (_FULL, _BEGUN):
+        return f"called : ({' AND '.join(each)})"
     return f"({' AND '.join(each)}) AND ({' OR '.join(f'called : {word}' for word in each)})"
 
 
-def _in_name(typed: Sequence[str], is_prefix: bool) -> str:
-    return "called : (" + " AND ".join(encoded(word) + ("*" if is_prefix else "") for word in typed) + ")"
-
-
 def _plain(db: sqlite3.Connection, typed: Sequence[str], near: View) -> list[_Found]:
-    """Streets and named places that are called so; those whose words were typed in full before those that go on."""
+    """Streets and named places that are called so; the better the words fit the earlier."""
     lat, lon, shrink = _view(near)
     found: dict[int, _Found] = {}
-    for is_prefix in (False, True):
+    for loose in _LOOSE:
         rows = db.execute(
             f"""
             select id, kind, name, around, address, lat, lon, south, west, north, east
             from named join place on place.id = named.rowid where named match :words
             order by {_EDGE_DISTANCE}, id limit :most
             """,  # noqa: S608  # a constant
-            {"words": _match(typed, is_prefix), "lat": lat, "lon": lon, "shrink": shrink, "most": CANDIDATES_MAX},
+            {"words": _match(typed, loose), "lat": lat, "lon": lon, "shrink": shrink, "most": CANDIDATES_MAX},
         )
         for id_, kind, *row in rows.fetchall():
             if id_ not in found:
-                found[id_] = _found_row(db, id_, kind, row, near, is_prefix)
+                found[id_] = _found_row(db, id_, kind, row, near, loose)
         if len(found) >= LIMIT_MAX:
             break
     return list(found.values())
@@ -256,7 +248,7 @@ def _view(near: View) -> tuple[float | None, float | None, float]:
 Row = Sequence[str | float | None]
 
 
-def _found_row(db: sqlite3.Connection, id_: int, kind: str, row: Row, near: View, is_prefix: bool) -> _Found:
+def _found_row(db: sqlite3.Connection, id_: int, kind: str, row: Row, near: View, loose: int) -> _Found:
     name, around, address, lat, lon, south, west, north, east = row
     at = float(lat or 0), float(lon or 0)
     bounds = None
@@ -276,7 +268,7 @@ def _found_row(db: sqlite3.Connection, id_: int, kind: str, row: Row, near: View
         address=None if address is None else str(address),
         bounds=bounds,
     )
-    return _Found(_PLAIN, place, is_prefix, distance_m)
+    return _Found(_PLAIN, place, loose, distance_m)
 
 
 def _nearest_on(
@@ -293,25 +285,33 @@ def _nearest_on(
 
 def _numbered(db: sqlite3.Connection, split: Split, near: View, is_plain: bool) -> list[_Found]:
     """The house with this number in every street that the other words name; else the street that lacks it."""
-    found: list[_Found] = []
-    for is_prefix in (False, True):
-        rows = db.execute(
-            """
-            select number.label, place.name, place.around, number.lat, number.lon, number.is_about
-            from named join place on place.id = named.rowid join number on number.street = place.id
-            where named match ? and number.key = ?
-            """,
-            (_match(split.rest, is_prefix), split.number),
-        ).fetchall()
-        found += [_address(row, split.number, near, is_prefix) for row in rows]
-        if found:
-            return found
-    if is_plain or (len(split.rest) == 1 and is_usual(split.rest[0])):
-        return []  # the whole of what was typed is the name of something: "US 23", "Fire Station 2"
-    return [_without_number(db, id_, one, split.number) for id_, one in _plain_streets(db, split, near)]
+    # a name before a neighborhood: the "n" of "120 n high" is also in Short North, where South High Street begins
+    if found := _houses(db, split, near, _FULL) or _houses(db, split, near, _AROUND):
+        return found
+    is_name = is_plain or (len(split.rest) == 1 and is_usual(split.rest[0]))  # "US 23", "Fire Station 2", "3 St"
+    lacking = [] if is_name else _lacking(db, split, near, _FULL) or _lacking(db, split, near, _AROUND)
+    begun = _houses(db, split, near, _BEGUN) or _houses(db, split, near, _BEGUN_AROUND)
+    if lacking:  # "120 High St" must not become 120 Highland Street because only that has a 120
+        return lacking + [_Found(_UNKNOWN, one.place, one.loose, one.distance_m) for one in begun]
+    if begun or is_name:
+        return begun
+    return _lacking(db, split, near, _BEGUN) or _lacking(db, split, near, _BEGUN_AROUND)
 
 
-def _address(row: Row, number: str, near: View, is_prefix: bool) -> _Found:
+def _houses(db: sqlite3.Connection, split: Split, near: View, loose: int) -> list[_Found]:
+    rows = db.execute(
+        """
+        select number.label, place.name, area.around, number.lat, number.lon, number.is_about
+        from named join place on place.id = named.rowid join number on number.street = place.id
+        join area on area.id = number.area
+        where named match ? and number.key = ?
+        """,
+        (_match(split.rest, loose), split.number),
+    )
+    return [_address(row, split.number, near, loose) for row in rows.fetchall()]
+
+
+def _address(row: Row, number: str, near: View, loose: int) -> _Found:
     label, street, around, lat, lon, is_about = row
     at = float(lat or 0), float(lon or 0)
     said = f"about {label} {street}" if is_about else f"{label} {street}"
@@ -325,23 +325,22 @@ def _address(row: Row, number: str, near: View, is_prefix: bool) -> _Found:
         note=f"Number {number} is reckoned between two numbers that the map knows." if is_about else None,
     )
     distance_m = 0.0 if near is None else nearby_m(*near, *at)
-    return _Found(_ABOUT if is_about else _EXACT, place, is_prefix, distance_m)
+    return _Found(_ABOUT if is_about else _EXACT, place, loose, distance_m)
 
 
-def _plain_streets(db: sqlite3.Connection, split: Split, near: View) -> list[tuple[int, _Found]]:
+def _lacking(db: sqlite3.Connection, split: Split, near: View, loose: int) -> list[_Found]:
+    """The streets that are called so; none of them has the number."""
     lat, lon, shrink = _view(near)
-    for is_prefix in (False, True):
-        rows = db.execute(
-            f"""
-            select id, kind, name, around, address, lat, lon, south, west, north, east
-            from named join place on place.id = named.rowid where named match :words and kind = 'street'
-            order by {_EDGE_DISTANCE}, id limit :most
-            """,  # noqa: S608  # a constant
-            {"words": _match(split.rest, is_prefix), "lat": lat, "lon": lon, "shrink": shrink, "most": LIMIT_MAX},
-        ).fetchall()
-        if rows:
-            return [(id_, _found_row(db, id_, kind, row, near, is_prefix)) for id_, kind, *row in rows]
-    return []
+    rows = db.execute(
+        f"""
+        select id, kind, name, around, address, lat, lon, south, west, north, east
+        from named join place on place.id = named.rowid where named match :words and kind = 'street'
+        order by {_EDGE_DISTANCE}, id limit :most
+        """,  # noqa: S608  # a constant
+        {"words": _match(split.rest, loose), "lat": lat, "lon": lon, "shrink": shrink, "most": LIMIT_MAX},
+    ).fetchall()
+    found = [(id_, _found_row(db, id_, kind, row, near, loose)) for id_, kind, *row in rows]
+    return [_without_number(db, id_, one, split.number) for id_, one in found]
 
 
 def _without_number(db: sqlite3.Connection, street: int, found: _Found, number: str) -> _Found:
@@ -364,17 +363,8 @@ def _without_number(db: sqlite3.Connection, street: int, found: _Found, number: 
         if label
         else f"{note} The point is only on the street."
     )
-    shown = Place(
-        kind=STREET,
-        name=place.name,
-        around=place.around,
-        lat=round(lat, 6),
-        lon=round(lon, 6),
-        is_about=True,
-        note=said,
-        bounds=place.bounds,
-    )
-    return _Found(_UNKNOWN, shown, found.is_prefix, found.distance_m)
+    shown = replace(place, lat=round(lat, 6), lon=round(lon, 6), note=said)
+    return _Found(_UNKNOWN, shown, found.loose, found.distance_m)
 
 
 def _crossings(
@@ -383,7 +373,7 @@ def _crossings(
     """Where a street with the first words meets one with the second; without second words, all its crossings."""
     lat, lon, shrink = _view(near)
     found: dict[tuple[int, int, float, float], _Found] = {}
-    for is_prefix in (False, True):
+    for loose in (_FULL, _BEGUN):
         other = "and b in (select rowid from named where named match :other)" if second else ""
         rows = db.execute(
             f"""
@@ -400,7 +390,7 @@ def _crossings(
             order by (lat - :lat) * (lat - :lat) + (lon - :lon) * (lon - :lon) * :shrink, one, other limit :most
             """,  # noqa: S608  # a constant
             {
-                "words": _in_name(first, is_prefix), "other": _in_name(second, is_prefix) if second else None,
+                "words": _match(first, loose), "other": _match(second, loose) if second else None,
                 "lat": lat, "lon": lon, "shrink": shrink, "most": CANDIDATES_MAX,
             },
         )  # fmt: skip
@@ -413,7 +403,7 @@ def _crossings(
                 lon=round(at_lon, 6),
             )
             distance_m = 0.0 if near is None else nearby_m(*near, at_lat, at_lon)
-            found.setdefault((one, other_id, at_lat, at_lon), _Found(tier, place, is_prefix, distance_m))
+            found.setdefault((one, other_id, at_lat, at_lon), _Found(tier, place, loose, distance_m))
         if found and second:
             break
     return list(found.values())
@@ -422,9 +412,9 @@ def _crossings(
 def _in_order(found: Sequence[_Found]) -> Iterator[Place]:
     """Exact numbers first; then what was typed in full; then the nearest; names decide between equals."""
 
-    def order(one: _Found) -> tuple[int, bool, int, str, float, float]:
+    def order(one: _Found) -> tuple[int, int, int, str, float, float]:
         place = one.place
-        return one.tier, one.is_prefix, round(one.distance_m), place.name, place.lat, place.lon
+        return one.tier, one.loose, round(one.distance_m), place.name, place.lat, place.lon
 
     seen: set[tuple[str, str, float, float]] = set()
     for one in sorted(found, key=order):
@@ -501,8 +491,8 @@ def _nearest_crossing(
 def _nearest_number(db: sqlite3.Connection, lat: float, lon: float) -> tuple[float, str, str] | None:
     rows = db.execute(
         """
-        select number.lat, number.lon, number.label, place.name, place.around
-        from number join place on place.id = number.street
+        select number.lat, number.lon, number.label, place.name, area.around
+        from number join place on place.id = number.street join area on area.id = number.area
         where number.lat between ? and ? and number.lon between ? and ? and is_about = 0
         """,
         _box(lat, lon, AT_NUMBER_M),
