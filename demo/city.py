@@ -390,9 +390,9 @@ def _draw_country(sheet: _Sheet, rng: Random) -> None:
         drawn += 1
     for name, x_km, y_km in DISTRICTS:
         sheet.labels.append(((1000 * x_km, 1000 * y_km), {"place": "suburb", "name": name}))
-    for key, value, name, x_km, y_km in STATIONS:
-        x = 1000 * x_km
-        sheet.labels.append(((x, _rail_y(x) if y_km is None else 1000 * y_km), {key: value, "name": name}))
+    for key, value, name, x_km, north_km in STATIONS:
+        at = (1000 * x_km, _rail_y(1000 * x_km) if north_km is None else 1000 * north_km)
+        sheet.labels.append((at, {key: value, "name": name}))
     sheet.labels.append(((0, 250), {"place": "city", "name": CITY_NAME, "population": "148000"}))
 
 

@@ -13,6 +13,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import lru_cache
 from itertools import pairwise
 from math import floor
 from pathlib import Path
@@ -20,7 +21,8 @@ from pathlib import Path
 import osmium
 from msgspec import Struct
 
-from hub.place_words import forms, key, leading, numbers_in
+from hub import place_words
+from hub.place_words import forms, leading, numbers_in
 from wire.distance import nearby_m
 
 FILE = "places.sqlite"
@@ -29,6 +31,7 @@ TOLD_EVERY_S = 2.0
 CELL_DEG = 0.01  # about a kilometer: streets of one name in touching cells are one street
 SAME_PLACE_M = 150.0  # a hospital's node and its building are one hospital
 INTERPOLATED_MAX = 400  # on one line: a longer one is a slip of a mapper
+NAMES_KEPT_MAX = 20_000  # different street names of a large county
 CODE_DEG = 1e6  # stored degrees are whole millionths: ten centimeters
 
 Say = Callable[[str], None]
@@ -90,6 +93,12 @@ _WORDS = {  # what OpenStreetMap calls it, where a dispatcher says otherwise
     "community_centre": "community center", "arts_centre": "arts center", "theatre": "theater",
     "neighbourhood": "neighborhood", "halt": "station", "tram_stop": "stop", "bus_stop": "stop", "aerodrome": "airport",
 }  # fmt: skip
+
+
+@lru_cache(NAMES_KEPT_MAX)
+def key(name: str) -> str:
+    """See `place_words.key`: a thousand houses name one street."""
+    return place_words.key(name)
 
 
 class _Street(Struct):
@@ -199,6 +208,8 @@ def _read(osm: Path, say: Say) -> _Read:
     told_s = time.monotonic()
     items = osmium.FileProcessor(str(osm)).with_locations().with_areas(relations).with_filter(wanted)
     for count, item in enumerate(items, 1):
+        if isinstance(item, osmium.osm.Area) and item.from_way():
+            continue  # every closed way comes a second time so
         tags = {tag.k: tag.v for tag in item.tags}
         if isinstance(item, osmium.osm.Node):
             if item.location.valid():
@@ -209,7 +220,7 @@ def _read(osm: Path, say: Say) -> _Read:
             ]
             if placed:
                 _take_way(read, tags, tuple(ref for ref, _ in placed), tuple(point for _, point in placed))
-        elif isinstance(item, osmium.osm.Area) and not item.from_way():
+        elif isinstance(item, osmium.osm.Area):
             rings = tuple(tuple((node.lat, node.lon) for node in ring) for ring in item.outer_rings())
             if rings:
                 _take_area(read, tags, rings)

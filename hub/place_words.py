@@ -74,6 +74,8 @@ class Split(Struct, frozen=True):
 
 def folded(text: str) -> str:
     """Small, unaccented, without apostrophes and points: "Peña's St." is "penas st"."""
+    if text.isascii():
+        return re.sub(r"['`.]", "", text.lower())
     apart = "".join(f" {one}" if category(one) == "No" else one for one in text)  # 12½ is 12 and a half, not 121/2
     plain = "".join(one for one in normalize("NFKD", normalize("NFKD", apart).casefold()) if category(one) != "Mn")
     plain = plain.replace("ß", "ss").replace("⁄", "/")  # what NFKD makes of ½
@@ -100,7 +102,7 @@ def numbers_in(tag: str) -> tuple[str, ...]:
     """The house numbers that one tag names: "12;14" has two, "120-124" is one building with both."""
     each: list[str] = []
     for part in re.split(r"[;,]", tag):
-        number = number_key(part)
+        number = part if part.isascii() and part.isdecimal() else number_key(part)
         if not number or len(number) > 24:
             continue
         each.append(number)

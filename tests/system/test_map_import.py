@@ -100,7 +100,7 @@ def test_a_city_that_nobody_mapped_is_not_credited_to_openstreetmap(
     assert imported[1].attribution == "Synthetic city, no real place"
     assert imported[1].attribution_url is None
     surveyed = rewritten(city[0], tmp_path / "town.osm.pbf")
-    info = import_map(surveyed, tmp_path, None, print)
+    info = import_map(surveyed, tmp_path, None, print, ())
     assert info.attribution == "© OpenStreetMap contributors"
     assert info.attribution_url == "https://www.openstreetmap.org/copyright"
     with streets_file(tmp_path, info).open("rb") as file:
@@ -262,7 +262,7 @@ def test_a_builder_that_fails_leaves_the_whole_map_of_before(
 ) -> None:
     into, before = in_use
     failing = Builder(name="road graph", file="plain", version="1", build=build)
-    assert said in refuse(city[0], into, builders=(*BUILDERS, failing))
+    assert said in refuse(city[0], into, (-101.37, 42.44, -101.34, 42.46), (*BUILDERS, failing))
     assert places_of(into, before.id).search("main street", None)
     assert streets_file(into, before).exists()
 
