@@ -294,7 +294,10 @@ def _look_at(osm: Path, say: Say) -> _Extract:
         )
     try:
         said = msgspec.json.decode(looked.stdout, type=_FileInfo)
-    except msgspec.DecodeError:  # osmium's own words are for programmers: "invalid blob size"
+    except msgspec.DecodeError:
+        if place_index.is_empty(osm):  # osmium's program fails at one
+            raise MapError(f"{osm.name} has no streets") from None
+        # its own words are for programmers: "invalid blob size"
         raise MapError(f"{osm.name} cannot be read as OpenStreetMap data: give a whole .osm.pbf file") from None
     if said.data.count.nodes == 0 or said.data.count.ways == 0:
         raise MapError(f"{osm.name} has no streets")

@@ -188,6 +188,14 @@ def build(osm: Path, into: Path, say: Say) -> None:
         raise ValueError(f"the address index cannot be written ({error}): free some disk") from error
 
 
+def is_empty(osm: Path) -> bool:
+    """Whether this is a whole OpenStreetMap file with nothing in it."""
+    try:
+        return next(iter(osmium.FileProcessor(str(osm))), None) is None
+    except (RuntimeError, OSError):
+        return False
+
+
 def _fill(file: Path, read: _Read, streets: list[_Street], say: Say) -> None:
     with closing(sqlite3.connect(file)) as db:
         # made from scratch in a folder that counts only when it is whole: no journal needed
