@@ -101,6 +101,7 @@ def usual() -> Town:
     town.building(1.5, -3, {"amenity": "school", "name": "Eastfield High School"})
     town.node(0.5, -3, {"railway": "station", "name": "Central Station"})
     town.node(3.5, -3, {"amenity": "social_facility", "name": "Harbor House"})
+    town.node(-2, -0.6, {"amenity": "restaurant", "name": "Mill 7 Diner"})
     town.node(4.5, -3, {"amenity": "shelter", "shelter_type": "public_transport", "name": "Bus Stop 5"})
     park = town.way([(7, 0), (9, 0), (9, 2), (7, 2), (7, 0)], {})
     town.relations.append(([park], {"type": "multipolygon", "leisure": "park", "name": "Founders Park"}))
