@@ -192,7 +192,7 @@ def roster_import(file: Path, home: Path) -> None:
 
 @cli.group("map")
 def map_group() -> None:
-    """The street map of the console."""
+    """The map of the console: streets, addresses."""
 
 
 @map_group.command("import")
@@ -200,7 +200,7 @@ def map_group() -> None:
 @click.option("--bbox", default=None, help="Only this part: west,south,east,north in degrees.")
 @HOME
 def map_import(file: Path, bbox: str | None, home: Path) -> None:
-    """Make FILE (.osm.pbf) the street map."""
+    """Make FILE (.osm.pbf) the map: its tiles and its address index, all or nothing."""
     with _one_sentence():
         load(home)
         maps.import_map(file, home, None if bbox is None else _bbox(bbox), click.echo)

@@ -47,6 +47,8 @@ ROLES: dict[str, frozenset[str]] = {
     "dispatch.close": _DISPATCH,
     "emergencies.acknowledge": _BOARD,
     "emergencies.clear": _BOARD,
+    "places.search": _BOARD,
+    "places.near": _BOARD,
     "streets.info": _BOARD,
     "streets.current": _BOARD,
     "streets.tiles": _BOARD,

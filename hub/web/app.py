@@ -24,6 +24,7 @@ from hub.web.dispatch import dispatch_views
 from hub.web.emergencies import emergency_views
 from hub.web.live import live_views
 from hub.web.pages import page_views
+from hub.web.places import place_views
 from hub.web.signin import sign_in_views
 from hub.web.streets import street_views
 
@@ -112,6 +113,7 @@ def create_console(parts: ConsoleParts) -> Flask:
     )
     app.register_blueprint(emergency_views(parts.engine, parts.changed, parts.now_ms))
     app.register_blueprint(street_views(parts.maps_dir))
+    app.register_blueprint(place_views(parts.maps_dir))
     app.register_error_handler(Refused, lambda refused: _refusal(refused.code, refused.sentence, http_status(refused)))
     app.register_error_handler(HTTPException, _http_error)
     app.after_request(lambda answer: _protected(answer, parts.secure_cookies))
