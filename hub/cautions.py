@@ -185,12 +185,12 @@ def known(
     )
     noted_on = family(connection, found.incident)
     rows = connection.execute(
-        select(caution)
-        .where(caution.c.ended_ms.is_(None))
-        .where(
+        select(caution).where(
+            caution.c.ended_ms.is_(None),
+            # each with its index: a board asks for every open incident, each time that something changes
             caution.c.incident.in_(noted_on)
-            | (caution.c.scope == "person")
-            | caution.c.lat.between(found.lat - _FAR_DEG, found.lat + _FAR_DEG)
+            | ((caution.c.born != "") & (caution.c.born == scene.born))
+            | caution.c.lat.between(found.lat - _FAR_DEG, found.lat + _FAR_DEG),
         )
     )
     here = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,7 +19,7 @@ from hub.endings import Closing, Recommending, Reopening
 from hub.errors import HTTP_STATUS, Refused
 from hub.gate import AUTHORITIES, NEXT
 from hub.incidents import Opening
-from hub.labels import CLINICAL, NOTHING, ON_THE_BOARD, SWORN
+from hub.labels import CLINICAL, NOTHING, ON_THE_BOARD, SWORN, Labels
 from hub.links import Linking, Merging, Unlinking
 from hub.packet import Answer
 from hub.remarks import Remarking
@@ -32,6 +32,7 @@ IDS = ("i1", "i2", "i3")
 TRUTHS = (ON_THE_BOARD, CLINICAL, SWORN)
 
 Act = Callable[[Connection, str, Struct, Deed], bool]
+Step = tuple[str, Labels, tuple[Act, Struct]]
 
 ANSWERS = st.sampled_from(list(PACKET)).flatmap(
     lambda code: st.builds(
@@ -98,13 +99,13 @@ def connection() -> Iterator[Connection]:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
-def test_an_incident_keeps_its_promises_whatever_people_do_to_it(connection: Connection, steps: list[object]) -> None:
+def test_an_incident_keeps_its_promises_whatever_people_do_to_it(connection: Connection, steps: list[Step]) -> None:
     connection.rollback()
     _seed(connection)
     told: list[tuple[Act, str, Struct, Deed]] = []
-    for n, (to, may, (act, asked)) in enumerate(steps):  # type: ignore[misc]
+    for n, (to, may, (act, blank)) in enumerate(steps):
         before = _revisions(connection)
-        asked, deed = replace(asked, id=f"a{n}"), Deed(by="dee", now_ms=NOW_MS + 1000 * (n + 1), may=may)
+        asked, deed = replace(blank, id=f"a{n}"), Deed(by="dee", now_ms=NOW_MS + 1000 * (n + 1), may=may)
         try:
             with connection.begin_nested():
                 is_new = act(connection, to, asked, deed)
@@ -154,7 +155,7 @@ def _require_promises(connection: Connection) -> None:
     assert audited == counted, "an act without its audit row, or the other way round"
 
 
-def _require_gate_opened_on_a_word(acts: list[Row[tuple[object, ...]]], now: Gate) -> None:
+def _require_gate_opened_on_a_word(acts: Sequence[Row[tuple[object, ...]]], now: Gate) -> None:
     gate = None
     for act in acts:
         for line in lines_in(act.lines):

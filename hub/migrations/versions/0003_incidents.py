@@ -73,7 +73,10 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["incident"], ["incident.incident"]),
         sa.PrimaryKeyConstraint("caution"),
     )
+    op.create_index("incident_by_survivor", "incident", ["merged_into"], unique=False)
     op.create_index("caution_by_place", "caution", ["lat"], unique=False)
+    op.create_index("caution_by_incident", "caution", ["incident"], unique=False)
+    op.create_index("caution_by_born", "caution", ["born"], unique=False)
     op.create_table(
         "incident_link",
         sa.Column("one", sa.Text(), nullable=False),
