@@ -67,23 +67,22 @@ def merge(connection: Connection, incident_id: str, merging: Merging, deed: Deed
         .where(incident.c.incident == incident_id)
         .values(state="canceled", closed_ms=deed.now_ms, disposition="duplicate", merged_into=merging.into)
     )
-    cautions = tuple(
-        dict.fromkeys(
-            (
-                *msgspec.json.decode(into.cautions, type=tuple[str, ...]),
-                *msgspec.json.decode(found.cautions, type=tuple[str, ...]),
-            )
-        )
-    )[:CAUTIONS_MAX]
+    has = msgspec.json.decode(into.cautions, type=tuple[str, ...])
+    cautions = tuple(dict.fromkeys((*has, *msgspec.json.decode(found.cautions, type=tuple[str, ...]))))[:CAUTIONS_MAX]
     connection.execute(
         update(incident)
         .where(incident.c.incident == merging.into)
         .values(cautions=msgspec.json.encode(cautions).decode())
     )
+    warned = (Line(field="cautions", label=Label.SAFETY, before="; ".join(has), after="; ".join(cautions)),)
     told = _tell(connection, incident_id, into, deed)
     lines = (Line(field="merged_into", label=Label.OPEN, after=f"#{into.number}"),)
     done(connection, deed, merging.id, incident_id, "merged", merging, lines, merging.into)
-    taken = (Line(field="took_over", label=Label.OPEN, after=f"#{found.number}"), *told)
+    taken = (
+        Line(field="took_over", label=Label.OPEN, after=f"#{found.number}"),
+        *(warned if cautions != has else ()),
+        *told,
+    )
     done(connection, deed, merging.id + AND, merging.into, "took_over", merging, taken, incident_id)
     return True
 
