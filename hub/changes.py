@@ -200,6 +200,7 @@ def _words(value: str | int | tuple[str, ...] | Asked) -> str:
         case tuple():
             return "; ".join(value)
         case Asked():
-            return " ".join((*value.skills, *value.languages, *(f"({wish})" for wish in value.wishes)))
+            asked = {field.replace("_", " "): getattr(value, field) for field in value.__struct_fields__}
+            return "; ".join(f"{field}: {_words(what)}" for field, what in asked.items() if what)
         case _:
             return str(value)

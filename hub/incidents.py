@@ -142,7 +142,7 @@ def described(row: Row[tuple[object, ...]]) -> Described:
         place=row.place,
         problem=row.problem,
         cautions=msgspec.json.decode(row.cautions, type=tuple[str, ...]),
-        need=Asked(skills=need.skills, languages=need.languages, wishes=need.wishes),
+        need=msgspec.convert(need, Asked, from_attributes=True),
     )
 
 
