@@ -88,11 +88,12 @@ ACTS = st.one_of(
 )
 STEPS = st.lists(st.tuples(OTHERS, st.sampled_from(TRUTHS), ACTS), max_size=12)
 
-LIFE = [  # one that chance seldom finds: called secure, closed, opened again, merged
+LIFE = [  # one that chance seldom finds: called secure, closed, opened again, merged, another staged
     ("i2", ON_THE_BOARD, (changes.secure, Securing(id="", revision=1, authority="police", name="Ortiz"))),
     ("i2", ON_THE_BOARD, (endings.close, Closing(id="", disposition="refused"))),
     ("i2", ON_THE_BOARD, (endings.reopen, Reopening(id="", reason="He came back"))),
     ("i2", ON_THE_BOARD, (links.merge, Merging(id="", into="i1"))),
+    ("i3", ON_THE_BOARD, (changes.stage, Staging(id="", reason="Shouting"))),
 ]
 
 
