@@ -13,7 +13,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, insert, select, update
 
-from hub import audit, emergencies, orders, projections, roster, schema, shelf, store
+from hub import audit, cautions, emergencies, labels, orders, packet, projections, roster, schema, shelf, store
+from hub.labels import Labels
 from wire.codec import encode
 from wire.incident import TYPES
 from wire.state import (
@@ -151,6 +152,7 @@ def _first_carried(connection: Connection, device: str, version: Version) -> Non
 
 def _assignments(connection: Connection, unit: str, call_sign: str) -> Assignments:
     now = projections.unit_now(connection, unit)
+    may = _aboard(connection, now.crew)
     table, incident = schema.assignment, schema.incident
     rows = connection.execute(
         select(table.c.assignment, table.c.offered_ms, incident)
@@ -165,12 +167,25 @@ def _assignments(connection: Connection, unit: str, call_sign: str) -> Assignmen
         status_ms=now.status_ms,
         log_id=now.log_id,
         status_through=now.status_through,
-        assignments=tuple(_assignment(connection, unit, row) for row in rows.all()),
+        assignments=tuple(_sent(connection, unit, row, may) for row in rows.all()),
     )
+
+
+def _aboard(connection: Connection, crew: tuple[str, ...]) -> Labels:
+    """What this crew may see: everybody aboard reads the same screen."""
+    roles = connection.execute(select(schema.staff.c.role).where(schema.staff.c.staff.in_(crew))).scalars().all()
+    return labels.of_crew((*roles, *("unknown",) * (len(set(crew)) - len(roles))))
+
+
+def _sent(connection: Connection, unit: str, row: Row[tuple[object, ...]], may: Labels) -> Assignment:
+    shown = labels.seen(_assignment(connection, unit, row), may)
+    assert shown is not None  # every crew may see what is open
+    return shown
 
 
 def _assignment(connection: Connection, unit: str, row: Row[tuple[object, ...]]) -> Assignment:
     known = TYPES.get(row.type)
+    warned = cautions.known(connection, row)
     return Assignment(
         id=row.assignment,
         incident=row.incident,
@@ -184,8 +199,12 @@ def _assignment(connection: Connection, unit: str, row: Row[tuple[object, ...]])
         problem=row.problem,
         gate=row.gate,
         offered_ms=row.offered_ms,
-        cautions=msgspec.json.decode(row.cautions, type=tuple[str, ...]),
+        cautions=(*msgspec.json.decode(row.cautions, type=tuple[str, ...]), *cautions.sentences(warned)),
         others=tuple(_others(connection, unit, row.incident)),
+        revision=row.revision,
+        gate_by=row.gate_by,
+        packet=packet.of(connection, (row.incident,)).get(row.incident, ()),
+        known_cautions=warned,
     )
 
 

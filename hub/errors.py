@@ -24,6 +24,7 @@ HTTP_STATUS: dict[str, int] = {
     "locked": 403,
     "not_found": 404,
     "conflict": 409,  # the same id says something else by now
+    "changed": 409,  # somebody else changed it since the person saw it
     "busy": 409,
     "closed": 409,
     "too_large": 413,

@@ -30,6 +30,7 @@ from hub import (
     accounts,
     audit,
     backup,
+    cautions,
     control,
     desired,
     intake,
@@ -275,6 +276,7 @@ def run(home: Path, stop: Event) -> list[str]:
         ca = open_ca(home, settings)
         with engine.begin() as connection:
             renew_crl(home, ca, connection, _now_s())
+            cautions.expire(connection, _now_ms())
         broker = Broker(home, settings, lambda line: _log.warning("broker", said=line))
         broker.start()
         stack.callback(broker.stop)
@@ -330,6 +332,7 @@ def _watch(maintain: Callable[[], None], beats: Beats, fail: Callable[[str], Non
 def _maintain(home: Path, ca: Ca, engine: Engine, broker: Broker) -> None:
     with engine.begin() as connection:
         is_written = renew_crl(home, ca, connection, _now_s())
+        cautions.expire(connection, _now_ms())  # boards and terminals hear of it with the next change of anything
     if is_written:
         broker.reload()
 

@@ -126,7 +126,70 @@ incident = Table(
     Column("opened_ms", Integer, nullable=False),
     Column("opened_by", Text, nullable=False),
     Column("closed_ms", Integer),
-    Column("disposition", Text),
+    Column("disposition", Text),  # how it ended
+    Column("revision", Integer, nullable=False, server_default="0"),  # rises with every change, so that none is lost
+    Column("gate_by", Text),  # who called the scene secure, by name
+    Column("recommended", Text),  # how a clinician said it should end
+    Column("reopened_ms", Integer),
+    Column("merged_into", Text),  # the incident that replaced this one
+)
+
+incident_act = Table(  # what people did to an incident, in order; each line of it with its label
+    "incident_act",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column(
+        "act", Text, nullable=False, unique=True
+    ),  # minted by the client; "opened:" before the incident for the first
+    Column("incident", Text, ForeignKey("incident.incident"), nullable=False),
+    Column("at_ms", Integer, nullable=False),
+    Column("by", Text, nullable=False),  # account, or "hub"
+    Column("what", Text, nullable=False),
+    Column("said", Text, nullable=False),  # JSON of the request: the same id with another is refused
+    Column("lines", Text, nullable=False),  # JSON list of hub.deeds.Line
+    Column("revision", Integer, nullable=False),  # of the incident after it
+)
+
+packet_answer = Table(  # what is known before a crew arrives; a question without a row was not asked
+    "packet_answer",
+    metadata,
+    Column("incident", Text, ForeignKey("incident.incident"), primary_key=True),
+    Column("question", Text, primary_key=True),  # code of wire.packet.PACKET
+    Column("answer", Text, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("at_ms", Integer, nullable=False),
+    Column("by", Text, nullable=False),
+)
+
+caution = Table(  # what somebody did, that a crew must beware of; never a diagnosis, never for ever
+    "caution",
+    metadata,
+    Column("caution", Text, primary_key=True),  # minted by the client
+    Column("incident", Text, ForeignKey("incident.incident"), nullable=False),  # on which it was noted
+    Column("behavior", Text, nullable=False),  # code of wire.packet.BEHAVIORS
+    Column("severity", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("scope", Text, nullable=False),  # person | address | area
+    Column("subject", Text, nullable=False),  # the person's name, or how people name the address
+    Column("born", Text, nullable=False),  # the person's date of birth, "" when unknown
+    Column("lat", Float, nullable=False),
+    Column("lon", Float, nullable=False),
+    Column("radius_m", Integer, nullable=False),  # 0 but for an area
+    Column("observed_ms", Integer, nullable=False),
+    Column("expires_ms", Integer, nullable=False),
+    Column("entered_ms", Integer, nullable=False),
+    Column("entered_by", Text, nullable=False),
+    Column("ended_ms", Integer),  # expired, or taken back
+    Column("ended_by", Text),  # null with ended_ms: it expired
+)
+
+incident_link = Table(
+    "incident_link",
+    metadata,
+    Column("one", Text, ForeignKey("incident.incident"), primary_key=True),  # of "parent": the parent
+    Column("other", Text, ForeignKey("incident.incident"), primary_key=True),
+    Column("kind", Text, nullable=False),  # parent | related
 )
 
 assignment = Table(
@@ -473,4 +536,9 @@ Index("act_by_assignment", act.c.assignment)
 Index("emergency_by_device", emergency.c.device, emergency.c.cleared_ms)
 Index("stray_by_device", stray.c.device, stray.c.settled_ms)
 Index("device_order_by_device", device_order.c.device, device_order.c.done_ms)
+Index("incident_act_by_incident", incident_act.c.incident, incident_act.c.id)
+Index("incident_by_survivor", incident.c.merged_into)
+Index("caution_by_place", caution.c.lat)
+Index("caution_by_incident", caution.c.incident)
+Index("caution_by_born", caution.c.born)
 Index("quarantine_by_device", quarantine.c.device)

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
-from hub import alarms
+from hub import alarms, cautions, labels, packet
 from hub.alarms import Alarm
 from hub.positions import Position
 from hub.presence import State, Word
@@ -22,6 +22,7 @@ from wire.codec import decode
 from wire.fix import Fix
 from wire.incident import TYPES
 from wire.notes import NoteKind
+from wire.state import KnownCaution, PacketAnswer
 from wire.status import LABEL, Status, status_from
 
 NOTES_SHOWN_MAX = 200  # the newest; the rest is asked for by incident
@@ -119,7 +120,8 @@ class AssignmentView(Struct, frozen=True, kw_only=True):
 
 
 class IncidentView(Struct, frozen=True, kw_only=True):
-    """An open incident."""
+    """An incident as everybody at a board may see it. `revision`: to be said again by whoever changes it; `amber`: codes
+    of what matters before a unit is en route and nobody has asked; `gate_by`: who called the scene secure."""
 
     id: str
     number: int
@@ -140,6 +142,14 @@ class IncidentView(Struct, frozen=True, kw_only=True):
     disposition: str | None
     assignments: tuple[AssignmentView, ...]
     notes: int
+    revision: int = 0
+    gate_by: str | None = None
+    amber: tuple[str, ...] = ()
+    packet: tuple[PacketAnswer, ...] = ()
+    known_cautions: tuple[KnownCaution, ...] = ()
+    recommended: str | None = None
+    reopened_ms: int | None = None
+    merged_into: str | None = None
 
 
 class NoteView(Struct, frozen=True, kw_only=True):
@@ -313,7 +323,21 @@ def incidents(connection: Connection, only: str | None = None) -> tuple[Incident
             .group_by(note.c.encounter)
         )
     }
-    return tuple(_incident(row, sent.get(row.incident, []), counted.get(row.encounter, 0)) for row in rows)
+    told = packet.of(connection, ids)
+    shown = (
+        labels.seen(
+            _incident(
+                row,
+                sent.get(row.incident, []),
+                counted.get(row.encounter, 0),
+                told.get(row.incident, ()),
+                cautions.known(connection, row),
+            ),
+            labels.ON_THE_BOARD,  # one board for everybody: what fewer people may see is asked for by one person
+        )
+        for row in rows
+    )
+    return tuple(one for one in shown if one is not None)
 
 
 def notes(connection: Connection) -> tuple[NoteView, ...]:
@@ -444,7 +468,13 @@ def _assignment(row: Row[tuple[object, ...]]) -> AssignmentView:
     )
 
 
-def _incident(row: Row[tuple[object, ...]], sent: list[AssignmentView], notes_n: int) -> IncidentView:
+def _incident(
+    row: Row[tuple[object, ...]],
+    sent: list[AssignmentView],
+    notes_n: int,
+    told: tuple[PacketAnswer, ...],
+    known_cautions: tuple[KnownCaution, ...],
+) -> IncidentView:
     need = msgspec.json.decode(row.need, type=Need)
     return IncidentView(
         id=row.incident,
@@ -466,6 +496,14 @@ def _incident(row: Row[tuple[object, ...]], sent: list[AssignmentView], notes_n:
         disposition=row.disposition,
         assignments=tuple(sent),
         notes=notes_n,
+        revision=row.revision,
+        gate_by=row.gate_by,
+        amber=packet.amber(packet.answered(told), row.place, row.problem),
+        packet=told,
+        known_cautions=known_cautions,
+        recommended=row.recommended,
+        reopened_ms=row.reopened_ms,
+        merged_into=row.merged_into,
     )
 
 

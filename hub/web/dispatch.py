@@ -9,12 +9,16 @@ from flask import Blueprint, Response
 from msgspec import Struct
 from sqlalchemy import Connection, Engine
 
-from hub import incidents, rankings, snapshot
+from hub import incidents, labels, rankings, sending, snapshot
+from hub.deeds import Deed
+from hub.endings import Closing
+from hub.endings import close as end
 from hub.errors import Refused
-from hub.incidents import Deed, Opening, Sending
+from hub.incidents import Opening
 from hub.positions import Positions
 from hub.rank import DEFAULTS, Rules
 from hub.rankings import RoadsFor
+from hub.sending import Sending
 from hub.snapshot import AssignmentView, IncidentView, LinkOf
 from hub.timeline import timeline as happenings
 from hub.web import answers
@@ -26,12 +30,6 @@ class Releasing(Struct, frozen=True, kw_only=True):
     """Why a unit is taken off, or a rest ended."""
 
     reason: str
-
-
-class Closing(Struct, frozen=True, kw_only=True):
-    """How an incident ended: a code of `wire.incident`."""
-
-    disposition: str
 
 
 def dispatch_views(
@@ -47,7 +45,8 @@ def dispatch_views(
     views = Blueprint("dispatch", __name__, url_prefix="/api/v1")
 
     def deed() -> Deed:
-        return Deed(by=signed_in().account, now_ms=now_ms())
+        session = signed_in()
+        return Deed(by=session.account, now_ms=now_ms(), may=labels.of_role(session.role))
 
     @views.get("/incidents/<incident_id>")
     def one(incident_id: str) -> Response:
@@ -57,7 +56,7 @@ def dispatch_views(
     @views.get("/incidents/<incident_id>/timeline")
     def timeline(incident_id: str) -> Response:
         with engine.begin() as connection:
-            return answers.json(happenings(connection, incident_id))
+            return answers.json(happenings(connection, incident_id, deed().may))
 
     @views.post("/incidents")
     def open_incident() -> Response:
@@ -73,7 +72,7 @@ def dispatch_views(
     def rank(incident_id: str) -> Response:
         known = {position.unit: position for position in positions.all()}
         return answers.json(
-            incidents.rank_units(
+            sending.rank_units(
                 engine,
                 incident_id,
                 known,
@@ -107,10 +106,10 @@ def dispatch_views(
 
     @views.post("/incidents/<incident_id>/assignments")
     def assign(incident_id: str) -> Response:
-        sending = answers.body(Sending)
+        choice = answers.body(Sending)
         with engine.begin() as connection:
-            is_new = incidents.assign(connection, incident_id, sending, deed())
-            made = _assignment(connection, incident_id, sending.id)
+            is_new = sending.assign(connection, incident_id, choice, deed())
+            made = _assignment(connection, incident_id, choice.id)
         if is_new:
             changed()
         return answers.json(made, 201 if is_new else 200)
@@ -119,16 +118,16 @@ def dispatch_views(
     def release(assignment_id: str) -> Response:
         reason = answers.body(Releasing).reason
         with engine.begin() as connection:
-            incident_id = incidents.release(connection, assignment_id, reason, deed())
+            incident_id = sending.release(connection, assignment_id, reason, deed())
             released = _assignment(connection, incident_id, assignment_id)
         changed()
         return answers.json(released)
 
     @views.post("/incidents/<incident_id>/close")
     def close(incident_id: str) -> Response:
-        disposition = answers.body(Closing).disposition
+        closing = answers.body(Closing)
         with engine.begin() as connection:
-            incidents.close(connection, incident_id, disposition, deed())
+            end(connection, incident_id, closing, deed())
             closed = _incident(connection, incident_id)
         changed()
         return answers.json(closed)

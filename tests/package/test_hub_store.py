@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, insert, select, text
+from sqlalchemy import Connection, Engine, create_engine, insert, inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from hub import positions, presence, rankings, roster, schema, settings, store
@@ -101,6 +101,38 @@ def test_a_ranking_and_what_was_sent_before_this_step_stay_as_they_were(tmp_path
         assert connection.execute(select(schema.staff.c.licenses)).scalar() == ""
         assert connection.execute(select(schema.assignment.c.offered_ms)).scalar() == 7
     engine.dispose()
+
+
+def test_a_file_of_the_first_step_keeps_its_incidents_and_what_an_older_program_writes_is_still_valid(
+    tmp_path: Path,
+) -> None:
+    written = (
+        "insert into incident (incident, encounter, number, type, priority, lat, lon, place, problem, cautions, need,"
+        " gate, state, opened_ms, opened_by) values (:incident, :incident, :number, 'EDP', 2, 41.0, -83.0, '12 Shore St',"
+        " 'shouting', '[]', '{}', 'unknown', 'open', 5, 'dee')"
+    )
+    config = Config()
+    config.set_main_option("script_location", "hub:migrations")
+    engine = create_engine(f"sqlite:///{tmp_path / store.DATABASE_FILE}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        before = _columns(connection)
+        connection.execute(text(written), {"incident": "i1", "number": 1})
+    engine.dispose()
+    engine = store.open_store(tmp_path)
+    with engine.begin() as connection:
+        after = _columns(connection)
+        assert {table: before[table] - after[table] for table in before} == {table: set() for table in before}
+        connection.execute(text(written), {"incident": "i2", "number": 2})
+        rows = connection.execute(text("select incident, revision, gate_by, merged_into from incident")).all()
+    engine.dispose()
+    assert [tuple(row) for row in rows] == [("i1", 0, None, None), ("i2", 0, None, None)]
+
+
+def _columns(connection: Connection) -> dict[str, set[str]]:
+    found = inspect(connection)
+    return {table: {column["name"] for column in found.get_columns(table)} for table in found.get_table_names()}
 
 
 def test_a_start_with_nothing_to_migrate_does_not_load_what_migrates(tmp_path: Path) -> None:

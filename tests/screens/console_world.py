@@ -17,7 +17,8 @@ from werkzeug.test import TestResponse
 
 from hub import accounts, incidents, schema, sessions
 from hub.board import Board
-from hub.incidents import Asked, Deed, Opening
+from hub.deeds import Deed
+from hub.incidents import Asked, Opening
 from hub.positions import Position, Positions
 from hub.presence import Presence
 from hub.store import open_store

@@ -8,13 +8,14 @@ from datetime import date, timedelta
 import pytest
 from sqlalchemy import insert, select, update
 
-from hub import incidents, rankings, schema, snapshot
+from hub import rankings, schema, sending, snapshot
 from hub.closest import Question
+from hub.deeds import Deed
 from hub.errors import Refused
-from hub.incidents import Deed, Ranked
 from hub.rank import Candidate, Need, RoadsDown, Rules, Travel
 from hub.rankings import RoadsFor, Spot, licenses_at, roads_by
 from hub.replay import replayed
+from hub.sending import Ranked
 from tests.screens.console_world import NOW_MS, World
 
 MINUTE_MS = 60_000
@@ -41,7 +42,7 @@ class Slow:
 
 
 def rank(hub: World, incident: str, times: RoadsFor | None = None, rules: Rules | None = None) -> Ranked:
-    return incidents.rank_units(
+    return sending.rank_units(
         hub.engine,
         incident,
         {position.unit: position for position in hub.positions.all()},
