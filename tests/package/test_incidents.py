@@ -258,6 +258,42 @@ def test_what_is_ranked_for_follows_the_change(desk: Desk) -> None:
     assert need == Need(lat=41.5, lon=-83.5, gate="unknown", languages=("spa",))
 
 
+def test_everything_that_may_be_asked_for_is_ranked_for_and_outlives_another_change(desk: Desk) -> None:
+    wanted = Asked(
+        skills=("clinician",),
+        languages=("spa",),
+        wishes=("youth",),
+        licenses=("may_hold",),
+        age_group="youth",
+        crew_size=2,
+        clinician="dana",
+        agency="Lakeshore CARE",
+    )
+    desk.open(need=wanted)
+    desk.do(changes.change, "i1", Change(id="c1", revision=1, problem="Calmer now"))
+    with desk.agency.engine.begin() as connection:
+        need = msgspec.json.decode(connection.execute(select(schema.incident.c.need)).scalar_one(), type=Need)
+    assert need == Need(lat=41.0, lon=-83.0, gate="unknown", **msgspec.structs.asdict(wanted))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Asked(skills=("juggling",)),
+        Asked(languages=("tlh",)),
+        Asked(licenses=("pilot",)),
+        Asked(wishes=("juggling",)),
+        Asked(age_group="ancient"),
+        Asked(crew_size=10),
+        Asked(crew_size=-1),
+        Asked(clinician=" "),
+        Asked(agency="x" * 101),
+    ],
+)
+def test_a_need_that_nobody_could_meet_is_refused(desk: Desk, wrong: Asked) -> None:
+    assert refused("malformed", lambda: desk.open(need=wrong)).endswith(".")
+
+
 def test_a_closed_incident_is_not_changed(desk: Desk) -> None:
     desk.open()
     desk.do(endings.close, "i1", Closing(disposition="consult_only"))
