@@ -185,7 +185,7 @@ class Engine:
             now = current_graph(self._roads)
         except RoadsError:
             return False  # the ones in use are whole
-        return now is not None and now.id != graph.id
+        return now is None or now.id != graph.id
 
     def _ended(self, child: subprocess.Popen[bytes], wait_s: float) -> int | None:
         try:

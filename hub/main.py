@@ -47,6 +47,8 @@ from hub.arrivals import Marks, Wanted
 from hub.backup import BackupError, BackupParts, Made
 from hub.board import VIEWERS_MAX, Board
 from hub.broker import Broker
+from hub.building import CURRENT
+from hub.by_road import ranked_by
 from hub.ca import Ca, Service, ensure_tls, open_ca, renew_crl
 from hub.downlink import Downlink, DownlinkParts
 from hub.engine import Engine as RoadEngine
@@ -201,10 +203,10 @@ def map_group() -> None:
 @click.option("--bbox", default=None, help="Only this part: west,south,east,north in degrees.")
 @HOME
 def map_import(file: Path, bbox: str | None, home: Path) -> None:
-    """Make FILE (.osm.pbf) the map: its tiles and its address index, all or nothing."""
+    """Make FILE (.osm.pbf) the map: its tiles, its address index and its roads, all or nothing."""
     with _one_sentence():
-        load(home)
-        maps.import_map(file, home, None if bbox is None else _bbox(bbox), click.echo)
+        made_of = (*maps.BUILDERS, maps.road_graph(_road_programs(home, load(home))))
+        maps.import_map(file, home, None if bbox is None else _bbox(bbox), click.echo, made_of)
 
 
 @cli.command()
@@ -280,10 +282,10 @@ def run(home: Path, stop: Event) -> list[str]:
         broker = Broker(home, settings, lambda line: _log.warning("broker", said=line))
         broker.start()
         stack.callback(broker.stop)
-        _start_roads(home, settings, stack)
+        roads = _start_roads(home, settings, stack)
         _start_keeping(home, settings, engine, stack, fail, stop)
         beats = Beats()
-        for server in _start_pipes(home, settings, ca, engine, stack, fail, stop, beats):
+        for server in _start_pipes(home, settings, ca, engine, roads, stack, fail, stop, beats):
             stack.callback(server.stop)
         click.echo(
             f"ready console={_console_url(settings)} api=https://{settings.device_api.name}:{settings.device_api.port} "
@@ -298,11 +300,10 @@ def run(home: Path, stop: Event) -> list[str]:
 
 def _start_roads(home: Path, settings: Settings, stack: ExitStack) -> Roads:
     """Road times, when there are roads and a program for them; nothing waits for either."""
-    folder = home / settings.roads.engine if settings.roads.engine else None
     engine = RoadEngine(
         home,
-        home / MAPS_FOLDER / "current" / ROADS_FOLDER,
-        partial(find_programs, folder),
+        home / MAPS_FOLDER / CURRENT / ROADS_FOLDER,
+        partial(find_programs, _road_programs(home, settings)),
         lambda line: _log.warning("roads", said=line),
     )
     roads = Roads(engine.where)
@@ -310,6 +311,11 @@ def _start_roads(home: Path, settings: Settings, stack: ExitStack) -> Roads:
     engine.start()
     stack.callback(engine.stop)
     return roads
+
+
+def _road_programs(home: Path, settings: Settings) -> Path | None:
+    """Where hub.toml says that the road engine is; None: in one of the usual places."""
+    return home / settings.roads.engine if settings.roads.engine else None
 
 
 def _watch(maintain: Callable[[], None], beats: Beats, fail: Callable[[str], None], stop: Event) -> None:
@@ -380,6 +386,7 @@ def _start_pipes(
     settings: Settings,
     ca: Ca,
     engine: Engine,
+    roads: Roads,
     stack: ExitStack,
     fail: Callable[[str], None],
     stop: Event,
@@ -444,6 +451,7 @@ def _start_pipes(
         link_of=here.state,
         dropped=lambda: marks.dropped,
         rules=settings.ranking,
+        by_road=partial(ranked_by, roads, time.monotonic),
     )
     api = DeviceApiParts(engine=engine, ca=ca, settings=settings, changed=changed, now_ms=_now_ms)
     servers = [_console_server(home, settings, create_console(console)), device_api_server(api, home)]

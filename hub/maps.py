@@ -7,14 +7,11 @@ else is made of the same streets is a row of `BUILDERS`.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import re
 import shutil
 import sqlite3
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -29,18 +26,19 @@ from msgspec import Struct
 from pmtiles.convert import mbtiles_to_pmtiles
 from pmtiles.reader import MmapSource, Reader
 
-from hub import place_index
+from hub import place_index, valhalla
+from hub.building import CURRENT, Busy, Say, alone, becoming, point_current_at, sha256_of, timed
+from hub.valhalla import ROADS_FOLDER, RoadsError
 
 BBox = tuple[float, float, float, float]  # west, south, east, north in degrees
-Say = Callable[[str], None]
 
 STREETS_FILE = "streets.pmtiles"
+ROADS = "roads"
 RECIPE = Path(__file__).parent / "tiles"
 SYNTHETIC_GENERATOR = "tandem-city"  # what the demo's city writes into the header of its file
 SYNTHETIC_ATTRIBUTION = "Synthetic city, no real place"
 OSM_ATTRIBUTION = "© OpenStreetMap contributors"
 OSM_COPYRIGHT_URL = "https://www.openstreetmap.org/copyright"
-HASH_CHUNK_BYTES = 1 << 20
 ZOOM_MAX = 14  # of hub/tiles/tiles.json; the browser magnifies beyond
 START_ZOOM = 12  # a city on a screen
 LAT_MAX = 85.0  # the square web map ends there
@@ -56,18 +54,21 @@ class Builder(Struct, frozen=True, kw_only=True):
     """Something else that is made of the streets: `build(osm, into, say)` writes `file` (or a folder) into `into`.
 
     `osm` is sorted and cut. `say` takes "40 %", or a few words. Why it could not be done is a ValueError with one
-    sentence. Another `version` makes it anew when the same file is imported again.
+    sentence. Another `version` makes it anew when the same file is imported again. `lacks` says in one sentence why this
+    machine cannot build it at all: the map is made without it then, and says so.
     """
 
     name: str
     file: str
     version: str
     build: Callable[[Path, Path, Say], None]
+    lacks: str | None = None
 
 
 BUILDERS: tuple[Builder, ...] = (
     Builder(name="address index", file=place_index.FILE, version=place_index.VERSION, build=place_index.build),
 )
+"""What is built with nothing but what the hub is made of."""
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -84,7 +85,8 @@ class MapInfo(Struct, frozen=True, kw_only=True):
 
     `id` names its folder under `maps/`; `bounds` is west, south, east, north; `center` is longitude, latitude of where
     the streets are densest; `sha256` is of the source file; `commands` are what was run on it; `parts` is what it has
-    beside the description, and is empty in maps from before there was more than tiles.
+    beside the description, and is empty in maps from before there was more than tiles; `without` is what it lacks and
+    why, one sentence each.
     """
 
     id: str
@@ -100,11 +102,12 @@ class MapInfo(Struct, frozen=True, kw_only=True):
     maxzoom: int
     commands: tuple[str, ...]
     parts: tuple[Part, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 def current_map(into: Path) -> MapInfo | None:
     """The map in use under `into`; None when none was imported; MapError when it is damaged."""
-    described = into / "maps" / "current" / "map.json"
+    described = into / "maps" / CURRENT / "map.json"
     try:
         return msgspec.json.decode(described.read_bytes(), type=MapInfo)
     except FileNotFoundError:
@@ -118,16 +121,40 @@ def streets_file(into: Path, info: MapInfo) -> Path:
     return into / "maps" / info.id / STREETS_FILE
 
 
+def road_graph(programs: Path | None = None) -> Builder:
+    """The roads of a map, by the road engine in `programs`, else in one of the usual places."""
+    found = valhalla.find_programs(programs)
+    if found is None:
+        return _no_roads(f"the road engine is not here: {valhalla.HOW_TO_GET}, then import the map again")
+    try:
+        version = valhalla.version(found)
+    except RoadsError as wrong:
+        return _no_roads(f"{wrong}, then import the map again")
+
+    def build(osm: Path, into: Path, say: Say) -> None:
+        valhalla.build_graph(found, osm, into / ROADS_FOLDER, say)
+
+    return Builder(name=ROADS, file=ROADS_FOLDER, version=version, build=build)
+
+
 def import_map(osm: Path, into: Path, bbox: BBox | None, say: Say, builders: tuple[Builder, ...] = BUILDERS) -> MapInfo:
     """Make `osm` (.osm.pbf), cut to `bbox`, the map under `into`; MapError says why not."""
     _require_tools()
     _require_sane(bbox)
     extract = _look_at(osm, say)
+    maps = into / "maps"
     try:
-        with _alone(into / "maps") as maps:
+        with alone(maps):
             return _import(osm, maps, bbox, extract, builders, say)
+    except Busy:
+        raise MapError("another map import is running here: wait for it to end") from None
     except OSError as error:
         raise MapError(f"the map cannot be written under {into}: {error.strerror or error}") from error
+
+
+def _no_roads(why: str) -> Builder:
+    lacks = f"the map is made without roads, so rankings go by straight line: {why}"
+    return Builder(name=ROADS, file=ROADS_FOLDER, version="", build=lambda _osm, _into, _say: None, lacks=lacks)
 
 
 class _Extract(Struct, frozen=True):
@@ -170,27 +197,31 @@ class _FileInfo(Struct, frozen=True):
 def _import(
     osm: Path, maps: Path, bbox: BBox | None, extract: _Extract, builders: tuple[Builder, ...], say: Say
 ) -> MapInfo:
-    id_ = _id_of(extract.sha256, bbox, builders)
-    made_before = _made_before(maps / id_, builders)
-    if made_before:
+    able = tuple(builder for builder in builders if builder.lacks is None)
+    without = tuple(builder.lacks for builder in builders if builder.lacks is not None)
+    for lack in without:
+        say(lack)
+    id_ = _id_of(extract.sha256, bbox, able)
+    info = _made_before(maps / id_, able)
+    if info is not None:
         say(f"{osm.name} was imported before and has not changed; it is the map now")
-        _point_current_at(maps, id_)
-        return made_before
-    building = Path(tempfile.mkdtemp(prefix=".building-", dir=maps))
-    try:
-        info = _build(osm, building, bbox, extract, id_, builders, say)
-        building.chmod(0o755)  # mkdtemp makes it private; a web process of another user serves it
-        shutil.rmtree(maps / id_, ignore_errors=True)  # only a damaged one can be there
-        building.rename(maps / id_)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-    _point_current_at(maps, id_)
-    say(f"{osm.name} is the map now")
+    else:
+        with becoming(maps / id_) as building:
+            info = _build(osm, building, bbox, extract, id_, able, without, say)
+        say(f"{osm.name} is the map now")
+    point_current_at(maps, id_)
     return info
 
 
 def _build(
-    osm: Path, building: Path, bbox: BBox | None, extract: _Extract, id_: str, builders: tuple[Builder, ...], say: Say
+    osm: Path,
+    building: Path,
+    bbox: BBox | None,
+    extract: _Extract,
+    id_: str,
+    builders: tuple[Builder, ...],
+    without: tuple[str, ...],
+    say: Say,
 ) -> MapInfo:
     commands: list[str] = []
     steps = _Steps(say, (not extract.is_ready) + (bbox is not None) + 2 + len(builders))
@@ -236,11 +267,9 @@ def _build(
         maxzoom=maxzoom,
         commands=tuple(commands),
         parts=tuple(parts),
+        without=without,
     )
     (building / "map.json").write_bytes(msgspec.json.format(msgspec.json.encode(info), indent=2) + b"\n")
-    for kept in building.rglob("*"):
-        if kept.is_file():
-            _reach_disk(kept)
     return info
 
 
@@ -286,7 +315,7 @@ def _look_at(osm: Path, say: Say) -> _Extract:
     """Read the whole file once: a torn download is found here and not after minutes of drawing."""
     if not osm.is_file():
         raise MapError(f"there is no file {osm}")
-    with _timed(say, "reading the file"):
+    with timed(say, "reading the file"):
         looked = subprocess.run(
             ["osmium", "fileinfo", "--extended", "--json", "--no-progress", str(osm.resolve())],
             capture_output=True,
@@ -302,7 +331,7 @@ def _look_at(osm: Path, say: Say) -> _Extract:
     if said.data.count.nodes == 0 or said.data.count.ways == 0:
         raise MapError(f"{osm.name} has no streets")
     return _Extract(
-        sha256=_sha256(osm),
+        sha256=sha256_of(osm),
         is_ready=said.file.format == "PBF" and said.data.objects_ordered,
         is_synthetic=said.header.option.get("generator") == SYNTHETIC_GENERATOR,
         bounds=said.header.boxes[0] if said.header.boxes else said.data.bbox,
@@ -319,28 +348,6 @@ def _require_streets(tiles: Path, osm: Path, bbox: BBox | None) -> None:
 # ---- steps -------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _alone(maps: Path) -> Iterator[Path]:
-    """One import at a time; what a killed one left behind is swept away."""
-    maps.mkdir(parents=True, exist_ok=True)
-    with (maps / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise MapError("another map import is running here: wait for it to end") from None
-        for stale in maps.glob(".building-*"):
-            shutil.rmtree(stale, ignore_errors=True)
-        yield maps
-
-
-@contextmanager
-def _timed(say: Say, what: str) -> Iterator[None]:
-    say(f"{what} …")
-    began = time.monotonic()
-    yield
-    say(f"{what}: {time.monotonic() - began:.1f} s")
-
-
 class _Steps:
     """Says which of how many steps is on, how far it is, and how long it took."""
 
@@ -352,7 +359,7 @@ class _Steps:
         """Around one step; gives what takes "40 %" from it."""
         self._count += 1
         named = f"{what} ({self._count} of {self._total})"
-        with _timed(self._say, named):
+        with timed(self._say, named):
             yield lambda words: self._say(f"{named}: {words}")
 
 
@@ -421,14 +428,6 @@ class _Percent:
         return 50 + 50 * int(found["tile"]) // max(1, int(found["tiles"]))
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(HASH_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def _id_of(sha256: str, bbox: BBox | None, builders: tuple[Builder, ...]) -> str:
     """Another source, box, recipe or builder is another map, with an address of its own for the browser."""
     digest = hashlib.sha256(f"{sha256} {bbox}".encode())
@@ -492,16 +491,3 @@ def _zooms(streets: Path) -> tuple[int, int]:
     with streets.open("rb") as file:
         header = Reader(MmapSource(file)).header()  # type: ignore[no-untyped-call]  # typed only in name
     return header["min_zoom"], header["max_zoom"]
-
-
-def _reach_disk(path: Path) -> None:
-    """A map that is current after a power cut must be whole."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _point_current_at(maps: Path, id_: str) -> None:
-    fresh = maps / ".current-new"
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(id_)
-    fresh.replace(maps / "current")

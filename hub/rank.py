@@ -157,7 +157,7 @@ class Travel(Struct, frozen=True, kw_only=True):
 
 
 class RoadsDown(Exception):
-    """Nobody can say how long the ways are. The message is one sentence: why."""
+    """Nobody can say how long the ways are. The message is one sentence that says why, and names no place."""
 
 
 class Candidate(Struct, frozen=True, kw_only=True):

@@ -47,6 +47,13 @@ class Roads(Struct, frozen=True, kw_only=True):
 RoadsFor = Callable[[Question], Roads]
 
 
+class ByRoad(Struct, frozen=True, kw_only=True):
+    """Who is asked for ways, and what no way of theirs undercuts."""
+
+    times: RoadsFor
+    bound: Bound = NO_FASTER
+
+
 class Choice(Struct, frozen=True, kw_only=True):
     """A unit that was sent from a ranking: which, by whom, when, and why not the first."""
 
@@ -78,6 +85,7 @@ def pending(
     shown: Sequence[UnitView],
     now_ms: int,
     rules: Rules = DEFAULTS,
+    bound: Bound = NO_FASTER,
 ) -> tuple[Pending, ...]:
     """The open incidents to which nobody is on the way, each with all that an answer for it rests on."""
     rules = replace(rules, road_wait_s=max(rules.road_wait_s, ROUNDS_WAIT_S))
@@ -90,7 +98,7 @@ def pending(
             incident=row.incident,
             number=row.number,
             priority=row.priority,
-            question=question(connection, row.incident, need_of(row), positions, shown, now_ms, rules),
+            question=question(connection, row.incident, need_of(row), positions, shown, now_ms, rules, bound),
         )
         for row in rows
     )

@@ -20,15 +20,12 @@ from http.client import HTTPException, HTTPResponse, IncompleteRead
 from msgspec import Struct
 
 from hub.engine import Endpoint
+from hub.rank import RoadsDown as RoadsDown
 
 OPEN_MAX = 8  # connections of one call, and kept ones alike: the engine works on fewer at a time
 ANSWER_BYTES_MAX = 16 << 20  # a way across a state, with all its turns, has 2 MB
 PATIENT_S = 0.1  # an answer that was not there within less is no sign that the engine is down
 PAUSE_S = 0.5  # after a sign of it, nobody but one asks again before
-
-
-class RoadsDown(Exception):
-    """No answer from the road engine in time. The message is one sentence that says why, and names no place."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -58,7 +55,7 @@ class RoadLink:
         began_s = self._now_s()
         endpoint = self.where()
         if endpoint is None:
-            raise RoadsDown("the road engine does not run")
+            raise RoadsDown("The road engine does not run.")
         self._refuse_while_paused(began_s)
         call = Call(self, endpoint, began_s + wait_s, self._now_s)
         try:
@@ -70,10 +67,10 @@ class RoadLink:
         except TimeoutError:
             if wait_s >= PATIENT_S:
                 self._pause()
-            raise RoadsDown("the road engine did not answer in time") from None
+            raise RoadsDown("The road engine did not answer in time.") from None
         except (OSError, HTTPException):
             self._pause()
-            raise RoadsDown("the road engine cannot be reached") from None
+            raise RoadsDown("The road engine cannot be reached.") from None
         finally:
             call.close()
 
@@ -106,7 +103,7 @@ class RoadLink:
             if self._ask_again_s is None:
                 return
             if now_s < self._ask_again_s:
-                raise RoadsDown("the road engine did not answer a moment ago")
+                raise RoadsDown("The road engine did not answer a moment ago.")
             self._ask_again_s = now_s + PAUSE_S  # the others wait for what this one finds
 
     def _pause(self) -> None:

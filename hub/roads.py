@@ -140,7 +140,7 @@ class Roads:
         with self._link.asking(wait_s) as call:
             # There it would answer with a diamond around the place.
             if not all(_are_on_roads(call, [spot])):
-                raise OffTheRoads("the place is on no road of the map")
+                raise OffTheRoads("The place is on no road of the map.")
             question = _question(
                 call,
                 closed,
@@ -203,7 +203,7 @@ def _apart(call: Call, sources: Sequence[Spot], target: Spot, closed: Sequence[R
     """The same as one question, when one place without a road has spoiled the answer for all."""
     *on_roads, is_target_on = _are_on_roads(call, [*sources, target])
     if not is_target_on:
-        raise OffTheRoads("the place is on no road of the map")
+        raise OffTheRoads("The place is on no road of the map.")
     kept = [source for source, is_on in zip(sources, on_roads, strict=True) if is_on]
     ways = iter(_halved(call, kept, target, closed))
     return [next(ways) if is_on else None for is_on in on_roads]
@@ -303,7 +303,7 @@ def _is_no_way(answer: Answer) -> bool:
     code = _read(answer, _Refusal).error_code
     if code in _NO_WAY:
         return True
-    raise RoadsDown(f"the road engine refused the question (code {code})")
+    raise RoadsDown(f"The road engine refused the question (code {code}).")
 
 
 def _travels(answer: Answer, count: int) -> list[Travel | None]:
@@ -347,12 +347,12 @@ def _read(answer: Answer, type_: type[T]) -> T:
     try:
         return msgspec.json.decode(answer.body, type=type_)
     except msgspec.DecodeError:  # its words would quote what stands there
-        raise RoadsDown("the road engine answered what is no answer") from None
+        raise RoadsDown("The road engine answered what is no answer.") from None
 
 
 def _require(is_so: bool) -> None:
     if not is_so:
-        raise RoadsDown("the road engine answered something else")
+        raise RoadsDown("The road engine answered something else.")
 
 
 def _numbers(line: str) -> list[int]:

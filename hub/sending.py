@@ -8,12 +8,12 @@ from msgspec import Struct
 from sqlalchemy import Connection, Engine, insert, select, update
 
 from hub import projections, rankings
-from hub.closest import closest
+from hub.closest import NO_FASTER, closest
 from hub.deeds import Deed, note, require_name, said_why, the_open
 from hub.errors import Refused
 from hub.positions import Position
 from hub.rank import DEFAULTS, Candidate, Rules, first_fit
-from hub.rankings import RoadsFor
+from hub.rankings import ByRoad
 from hub.schema import assignment, device, ranking, unit
 from hub.snapshot import UnitView, is_usable
 
@@ -45,13 +45,16 @@ def rank_units(
     shown: Callable[[Connection], Iterable[UnitView]],
     deed: Deed,
     rules: Rules = DEFAULTS,
-    times: RoadsFor | None = None,
+    by_road: ByRoad | None = None,
 ) -> Ranked:
-    """Rank every unit for the incident, and keep the answer as it is shown. Without `times`: by straight line."""
+    """Rank every unit for the incident, and keep the answer as it is shown. Without `by_road`: by straight line."""
+    bound = NO_FASTER if by_road is None else by_road.bound
     with engine.begin() as connection:
         need = rankings.need_of(the_open(connection, incident_id))
-        asked = rankings.question(connection, incident_id, need, positions, shown(connection), deed.now_ms, rules)
-    roads = None if times is None else times(asked)
+        asked = rankings.question(
+            connection, incident_id, need, positions, shown(connection), deed.now_ms, rules, bound
+        )
+    roads = None if by_road is None else by_road.times(asked)
     answer = closest(asked, None) if roads is None else closest(asked, roads.times, roads.may_go_on)
     graph = None if roads is None or not answer.ways else roads.graph
     with engine.begin() as connection:

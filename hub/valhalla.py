@@ -85,6 +85,18 @@ def find_programs(folder: Path | None = None) -> Programs | None:
     return None
 
 
+def version(programs: Programs) -> str:
+    """The engine's name and version; RoadsError when it does not run."""
+    try:
+        said = subprocess.run([str(programs.build), "--version"], capture_output=True, text=True, check=False)
+    except OSError:
+        said = None
+    found = re.search(r"\d+(\.\d+)+", said.stdout) if said is not None else None
+    if found is None:
+        raise RoadsError(f"{programs.build} does not run on this machine: {HOW_TO_GET}")
+    return f"valhalla {found[0]}"
+
+
 def current_graph(roads: Path) -> Graph | None:
     """The graph in use under `roads`; None when none was built; RoadsError when it is damaged."""
     described = roads / CURRENT / GRAPH_FILE
@@ -200,7 +212,7 @@ def _require_readable(osm: Path) -> bool:
 
 
 def _build(programs: Programs, osm: Path, roads: Path, is_sorted: bool, say: Say) -> Graph:
-    sha256, engine = sha256_of(osm), _version(programs)
+    sha256, engine = sha256_of(osm), version(programs)
     id_ = hashlib.sha256(f"{sha256} {engine}".encode()).hexdigest()[:12]
     if (before := _made_before(roads / id_)) is not None:
         say(f"the roads of {osm.name} were built before and have not changed")
@@ -277,17 +289,6 @@ def _kph(sign: str) -> int:
     """A sign's speed, rounded up; 0 where it says none."""
     read = _SIGN.fullmatch(sign.strip())
     return 0 if read is None else int(float(read[1]) * (MPH if read[2] else 1.0)) + 1
-
-
-def _version(programs: Programs) -> str:
-    try:
-        said = subprocess.run([str(programs.build), "--version"], capture_output=True, text=True, check=False)
-    except OSError:
-        said = None
-    version = re.search(r"\d+(\.\d+)+", said.stdout) if said is not None else None
-    if version is None:
-        raise RoadsError(f"{programs.build} does not run on this machine: {HOW_TO_GET}")
-    return f"valhalla {version[0]}"
 
 
 def _made_before(folder: Path) -> Graph | None:

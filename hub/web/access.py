@@ -15,10 +15,13 @@ from hub.sessions import Session
 DISPATCHER = "dispatcher"
 SUPERVISOR = "supervisor"
 FLEET_TECH = "fleet_tech"
+CLINICIAN = "desk_clinician"
 
-_ANYBODY = frozenset({"dispatcher", "supervisor", "fleet_tech", "desk_clinician", "privacy_auditor", "hub_admin"})
+_ANYBODY = frozenset({DISPATCHER, SUPERVISOR, FLEET_TECH, CLINICIAN, "privacy_auditor", "hub_admin"})
 _BOARD = frozenset({DISPATCHER, SUPERVISOR})
 _DISPATCH = frozenset({DISPATCHER})
+_READERS = _BOARD | {CLINICIAN}  # of one incident, and what anybody may say of it
+_ADVICE = frozenset({DISPATCHER, CLINICIAN})  # who speaks with a caller: each writes only what each may see
 _DEVICES = frozenset({SUPERVISOR, FLEET_TECH})
 
 OPEN = frozenset({"static", "signin.ask", "signin.answer"})  # before anybody is known
@@ -30,25 +33,38 @@ ROLES: dict[str, frozenset[str]] = {
     "devices.order": _DEVICES,
     "devices.settle": _DEVICES,
     "live.me": _ANYBODY,
-    "live.words": _BOARD,
     "live.snapshot": _BOARD,
     "live.events": _BOARD,
     "live.notes": _BOARD,
     "live.health": _BOARD | {FLEET_TECH},
     "live.seen": frozenset({SUPERVISOR}),
-    "dispatch.one": _BOARD,
-    "dispatch.timeline": _BOARD,
-    "dispatch.open_incident": _DISPATCH,
+    "reading.one": _READERS,
+    "reading.whole": _READERS,
+    "reading.timeline": _READERS,
+    "opening.open_incident": _DISPATCH,
+    "opening.hints": _DISPATCH,
+    "changing.change": _ADVICE,
+    "changing.secure": _BOARD,
+    "changing.stage": _READERS,
+    "remembering.add_caution": _ADVICE,
+    "remembering.end_caution": _DISPATCH,
+    "remembering.remark": _READERS,
+    "linking.merge": _DISPATCH,
+    "linking.link": _DISPATCH,
+    "linking.unlink": _DISPATCH,
+    "ending.close": _DISPATCH,
+    "ending.recommend": _ADVICE,
+    "ending.reopen": _DISPATCH,
     "dispatch.rank": _DISPATCH,
     "dispatch.rounds": _DISPATCH,
     "dispatch.end_rest": frozenset({SUPERVISOR}),
     "dispatch.assign": _DISPATCH,
     "dispatch.release": _DISPATCH,
-    "dispatch.close": _DISPATCH,
     "emergencies.acknowledge": _BOARD,
     "emergencies.clear": _BOARD,
     "places.search": _BOARD,
     "places.near": _BOARD,
+    "words.every": _READERS,
     "streets.info": _BOARD,
     "streets.current": _BOARD,
     "streets.tiles": _BOARD,

@@ -15,18 +15,26 @@ from hub.board import VIEWERS_MAX, Board
 from hub.errors import Refused, http_status
 from hub.positions import Positions
 from hub.rank import DEFAULTS, Rules
-from hub.rankings import RoadsFor
+from hub.rankings import ByRoad
 from hub.snapshot import LinkOf
 from hub.web import answers
 from hub.web.access import Door
+from hub.web.acting import Acting
+from hub.web.changing import changing_views
 from hub.web.devices import device_views
 from hub.web.dispatch import dispatch_views
 from hub.web.emergencies import emergency_views
+from hub.web.ending import ending_views
+from hub.web.linking import linking_views
 from hub.web.live import live_views
+from hub.web.opening import opening_views
 from hub.web.pages import page_views
 from hub.web.places import place_views
+from hub.web.reading import reading_views
+from hub.web.remembering import remembering_views
 from hub.web.signin import sign_in_views
 from hub.web.streets import street_views
+from hub.web.words import word_views
 
 THREADS = VIEWERS_MAX + 32  # of the server: each open page holds one for its stream
 BODY_BYTES_MAX = 1024 * 1024
@@ -52,7 +60,8 @@ _CONTENT_POLICY = "; ".join(
 class ConsoleParts(Struct, frozen=True, kw_only=True):
     """What the console is made of. `maps_dir` is what `hub.maps.current_map` takes; `changed` is called after a
     dispatcher changed something, and tells the board and the terminals; `link_of` says whether a device is connected;
-    `dropped` counts what was harmless; `rules` and `times`: how units are ranked, without `times` by straight line; `hosts` are the names under which browsers may come, without ports."""
+    `dropped` counts what was harmless; `rules` and `by_road`: how units are ranked, by straight line while there is no
+    road engine; `hosts` are the names under which browsers may come, without ports."""
 
     engine: Engine
     board: Board
@@ -65,7 +74,7 @@ class ConsoleParts(Struct, frozen=True, kw_only=True):
     link_of: LinkOf
     dropped: Callable[[], Mapping[str, int]] = dict
     rules: Rules = DEFAULTS
-    times: RoadsFor | None = None
+    by_road: Callable[[], ByRoad | None] = lambda: None
     hosts: frozenset[str] = LOOPBACK
 
 
@@ -106,11 +115,15 @@ def create_console(parts: ConsoleParts) -> Flask:
             dropped=parts.dropped,
         )
     )
-    app.register_blueprint(
-        dispatch_views(
-            parts.engine, parts.positions, parts.changed, parts.now_ms, parts.link_of, parts.rules, parts.times
-        )
-    )
+    app.register_blueprint(word_views())
+    acting = Acting(engine=parts.engine, changed=parts.changed, now_ms=parts.now_ms)
+    app.register_blueprint(reading_views(acting))
+    app.register_blueprint(opening_views(acting))
+    app.register_blueprint(changing_views(acting))
+    app.register_blueprint(remembering_views(acting))
+    app.register_blueprint(linking_views(acting))
+    app.register_blueprint(ending_views(acting))
+    app.register_blueprint(dispatch_views(acting, parts.positions, parts.link_of, parts.rules, parts.by_road))
     app.register_blueprint(emergency_views(parts.engine, parts.changed, parts.now_ms))
     app.register_blueprint(street_views(parts.maps_dir))
     app.register_blueprint(place_views(parts.maps_dir))

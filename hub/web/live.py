@@ -15,7 +15,6 @@ from hub.positions import Positions
 from hub.snapshot import LinkOf
 from hub.web import answers
 from hub.web.access import Door, signed_in
-from wire.incident import DISPOSITIONS, LANGUAGES, PRIORITIES, SKILLS, TYPES
 
 
 class Me(Struct, frozen=True, kw_only=True):
@@ -27,37 +26,10 @@ class Me(Struct, frozen=True, kw_only=True):
     csrf: str
 
 
-class TypeWord(Struct, frozen=True, kw_only=True):
-    """An incident type to choose."""
-
-    code: str
-    label: str
-    is_gated: bool
-
-
-class Words(Struct, frozen=True, kw_only=True):
-    """The codes a page needs, with their labels."""
-
-    types: tuple[TypeWord, ...]
-    priorities: tuple[int, ...]
-    dispositions: Mapping[str, str]
-    skills: Mapping[str, str]
-    languages: Mapping[str, str]
-
-
 class Seen(Struct, frozen=True, kw_only=True):
     """A supervisor has seen the alarms through this moment, Unix ms of the hub."""
 
     through_ms: int
-
-
-_WORDS = Words(
-    types=tuple(TypeWord(code=one.code, label=one.label, is_gated=one.is_gated) for one in TYPES.values()),
-    priorities=PRIORITIES,
-    dispositions={code: label for code, (label, _eido) in DISPOSITIONS.items()},
-    skills=SKILLS,
-    languages=LANGUAGES,
-)
 
 
 def live_views(
@@ -71,17 +43,13 @@ def live_views(
     link_of: LinkOf,
     dropped: Callable[[], Mapping[str, int]],
 ) -> Blueprint:
-    """GET under /api/v1: me, words, snapshot, events, notes, health; POST: alarms/seen."""
+    """GET under /api/v1: me, snapshot, events, notes, health; POST: alarms/seen."""
     views = Blueprint("live", __name__, url_prefix="/api/v1")
 
     @views.get("/me")
     def me() -> Response:
         person = signed_in()
         return answers.json(Me(account=person.account, name=person.name, role=person.role, csrf=person.csrf))
-
-    @views.get("/words")
-    def words() -> Response:
-        return answers.json(_WORDS)
 
     @views.get("/snapshot", endpoint="snapshot")
     def whole() -> Response:

@@ -32,8 +32,8 @@ class Near(Struct, frozen=True, kw_only=True):
 
 
 def place_views(maps_dir: Path) -> Blueprint:
-    """GET /api/places and /api/places/near. `maps_dir` is what `hub.maps.current_map` takes."""
-    views = Blueprint("places", __name__, url_prefix="/api/places")
+    """GET /api/v1/places and /api/v1/places/near. `maps_dir` is what `hub.maps.current_map` takes."""
+    views = Blueprint("places", __name__, url_prefix="/api/v1/places")
 
     @views.get("")
     def search() -> Response:

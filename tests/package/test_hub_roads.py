@@ -272,7 +272,7 @@ def test_what_is_no_answer_is_said_in_words_that_name_no_place(does: Callable[[s
     with engine(does) as (roads, _):
         with pytest.raises(RoadsDown) as down:
             roads.times(spots(2), HERE, wait_s=PATIENCE_S)
-        assert str(down.value).startswith("the road engine")
+        assert str(down.value).startswith("The road engine")
         assert "42.0" not in str(down.value)
 
 

@@ -42,7 +42,7 @@ def mapped(hub: World, tmp_path: Path) -> Path:
 
 
 def test_an_address_is_found_with_everything_the_page_shows(hub: World, mapped: Path) -> None:
-    answer = hub.signed_in("nina").get("/api/places?q=120+n+high+st&lat=39.96&lon=-83.0")
+    answer = hub.signed_in("nina").get("/api/v1/places?q=120+n+high+st&lat=39.96&lon=-83.0")
     assert answer.status_code == 200
     assert answer.get_json() == {
         "places": [
@@ -64,7 +64,7 @@ def test_an_address_is_found_with_everything_the_page_shows(hub: World, mapped: 
 
 def test_a_click_gets_words(hub: World, mapped: Path) -> None:
     lat, lon = at(0.25, 1.25)
-    answer = hub.signed_in("nina").get(f"/api/places/near?lat={lat}&lon={lon}").get_json()
+    answer = hub.signed_in("nina").get(f"/api/v1/places/near?lat={lat}&lon={lon}").get_json()
     assert answer["message"] is None
     assert (answer["place"]["name"], answer["place"]["lat"]) == ("near 120 North High Street", lat)
 
@@ -73,20 +73,20 @@ def test_the_view_decides_between_two_of_one_name_and_the_limit_holds(hub: World
     page = hub.signed_in("omar")
     for north, name in ((2, "120 North High Street"), (-2, "120 South High Street")):
         lat, lon = at(0, north)
-        found = page.get(f"/api/places?q=120+high&lat={lat}&lon={lon}&limit=1").get_json()["places"]
+        found = page.get(f"/api/v1/places?q=120+high&lat={lat}&lon={lon}&limit=1").get_json()["places"]
         assert [place["name"] for place in found] == [name]
 
 
 def test_without_a_map_both_say_how_to_import_one(hub: World) -> None:
     page = hub.signed_in("nina")
     said = "No street map yet. Import one with: tandem-hub map import FILE.osm.pbf"
-    assert page.get("/api/places?q=high").get_json() == {"places": [], "message": said}
-    assert page.get("/api/places/near?lat=1&lon=2").get_json() == {"place": None, "message": said}
+    assert page.get("/api/v1/places?q=high").get_json() == {"places": [], "message": said}
+    assert page.get("/api/v1/places/near?lat=1&lon=2").get_json() == {"place": None, "message": said}
 
 
 def test_a_map_of_before_there_was_an_index_says_to_import_it_again(hub: World, mapped: Path) -> None:
     (mapped / place_index.FILE).unlink()
-    answer = hub.signed_in("nina").get("/api/places?q=high").get_json()
+    answer = hub.signed_in("nina").get("/api/v1/places?q=high").get_json()
     assert answer["places"] == []
     assert answer["message"].startswith("This map has no address index. Import it again")
 
@@ -97,17 +97,17 @@ def test_a_map_of_before_there_was_an_index_says_to_import_it_again(hub: World, 
      "/near", "/near?lat=1", "/near?lat=inf&lon=0"],
 )  # fmt: skip
 def test_a_point_that_is_none_is_refused_in_one_sentence(hub: World, mapped: Path, wrong: str) -> None:
-    answer = hub.signed_in("nina").get(f"/api/places{wrong}")
+    answer = hub.signed_in("nina").get(f"/api/v1/places{wrong}")
     assert answer.status_code == 400
     assert answer.get_json()["code"] == "malformed"
 
 
 def test_only_those_who_dispatch_may_ask(hub: World, mapped: Path) -> None:
     for account, role in ACCOUNTS.items():
-        for path in ("/api/places?q=high", "/api/places/near?lat=39.96&lon=-83"):
+        for path in ("/api/v1/places?q=high", "/api/v1/places/near?lat=39.96&lon=-83"):
             expected = 200 if role in ("dispatcher", "supervisor") else 403
             assert hub.signed_in(account).get(path).status_code == expected, (role, path)
-    assert hub.client().get("/api/places?q=high", base_url="http://localhost").status_code == 401
+    assert hub.client().get("/api/v1/places?q=high", base_url="http://localhost").status_code == 401
 
 
 def test_what_was_asked_is_in_no_log_and_in_no_error(
@@ -115,11 +115,11 @@ def test_what_was_asked_is_in_no_log_and_in_no_error(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     page = hub.signed_in("nina")
-    page.get("/api/places?q=canary+street&lat=39.12321&lon=-83.45654")
-    page.get("/api/places/near?lat=39.12321&lon=-83.45654")
+    page.get("/api/v1/places?q=canary+street&lat=39.12321&lon=-83.45654")
+    page.get("/api/v1/places/near?lat=39.12321&lon=-83.45654")
     with sqlite3.connect(mapped / place_index.FILE) as db:
         db.execute("drop table number")
-    broken = page.get("/api/places?q=12+canary+high&lat=39.12321&lon=-83.45654")
+    broken = page.get("/api/v1/places?q=12+canary+high&lat=39.12321&lon=-83.45654")
     assert broken.get_json()["message"] == "The address index cannot be read. Import the map again."
     seen = caplog.text + "".join(capfd.readouterr()) + broken.get_data(as_text=True)
     assert not [word for word in ("canary", "39.12321", "83.45654") if word in seen]

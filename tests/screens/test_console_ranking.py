@@ -13,7 +13,7 @@ from hub.closest import Question
 from hub.deeds import Deed
 from hub.errors import Refused
 from hub.rank import Candidate, Need, RoadsDown, Rules, Travel
-from hub.rankings import RoadsFor, Spot, licenses_at, roads_by
+from hub.rankings import ByRoad, RoadsFor, Spot, licenses_at, roads_by
 from hub.replay import replayed
 from hub.sending import Ranked
 from tests.screens.console_world import NOW_MS, World
@@ -49,7 +49,7 @@ def rank(hub: World, incident: str, times: RoadsFor | None = None, rules: Rules 
         lambda connection: snapshot.units(connection, hub.presence.state),
         Deed(by="nina", now_ms=hub.now_ms),
         rules or Rules(),
-        times,
+        None if times is None else ByRoad(times=times),
     )
 
 
