@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from hub import cautions, labels, packet
 from hub.deeds import Deed, note, the
 from hub.errors import Refused
+from hub.incidents import Asked, described
 from hub.labels import ON_THE_BOARD
 from hub.links import LinkView, links
 from hub.remarks import Remark, remarks
@@ -16,7 +17,8 @@ from wire.state import KnownCaution, PacketAnswer
 
 class Dossier(Struct, frozen=True, kw_only=True):
     """`revision`: to be said again by whoever changes the incident; `amber`: codes of what matters before a unit is en
-    route and nobody has asked; `gate_by`: who called the scene secure; `merged_into`: the incident that goes on for it."""
+    route and nobody has asked; `gate_by`: who called the scene secure; `need`: what it asks for, to be said again whole by
+    whoever changes it; `merged_into`: the incident that goes on for it."""
 
     id: str
     number: int
@@ -28,6 +30,7 @@ class Dossier(Struct, frozen=True, kw_only=True):
     recommended: str | None
     reopened_ms: int | None
     merged_into: str | None
+    need: Asked
     amber: tuple[str, ...]
     packet: tuple[PacketAnswer, ...]
     known_cautions: tuple[KnownCaution, ...]
@@ -50,6 +53,7 @@ def dossier(connection: Connection, incident_id: str, deed: Deed) -> Dossier:
         recommended=found.recommended,
         reopened_ms=found.reopened_ms,
         merged_into=found.merged_into,
+        need=described(found).need,
         amber=packet.amber(packet.answered(answers), found.place, found.problem),
         packet=answers,
         known_cautions=cautions.known(connection, found, deed.now_ms),

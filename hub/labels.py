@@ -58,6 +58,7 @@ FIELDS: dict[str, Label] = {  # of IncidentView, Dossier and wire.state.Assignme
             "disposition",
             "recommended",
             "merged_into",
+            "need",
             "assignments",
             "others",
             "notes",

@@ -328,8 +328,8 @@ def test_an_engine_that_hangs_is_asked_by_one_caller_at_a_time() -> None:
         for thread in threads:
             thread.join()
         assert len(fake.asked) == 2
-        assert sorted(said) == ["the road engine did not answer a moment ago"] * 7 + [
-            "the road engine did not answer in time"
+        assert sorted(said) == ["The road engine did not answer a moment ago."] * 7 + [
+            "The road engine did not answer in time."
         ]
 
 
@@ -346,7 +346,7 @@ def test_impatience_alone_does_not_keep_others_from_asking() -> None:
 
 def test_without_an_engine_nobody_waits_at_all() -> None:
     roads = Roads(lambda: None)
-    with pytest.raises(RoadsDown, match="the road engine does not run"):
+    with pytest.raises(RoadsDown, match="The road engine does not run"):
         roads.times(spots(1), HERE, wait_s=PATIENCE_S)
     assert roads.graph == ""
     assert roads.fastest_mps is None

@@ -13,6 +13,7 @@ from hub.accounts import Role
 from hub.cautions import DAY_MS, Scene, expiry_ms
 from hub.dossier import Dossier
 from hub.errors import Refused
+from hub.incidents import Asked
 from hub.labels import CLINICAL, NOTHING, ON_THE_BOARD, SWORN, Labels
 from hub.near import Known, Sketch
 from hub.remarks import Remark
@@ -71,6 +72,7 @@ def dossiers(draw: st.DrawFn) -> Dossier:
         recommended=None,
         reopened_ms=None,
         merged_into=None,
+        need=Asked(),
         amber=(),
         packet=tuple(
             PacketAnswer(

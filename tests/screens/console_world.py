@@ -21,6 +21,7 @@ from hub.deeds import Deed
 from hub.incidents import Asked, Opening
 from hub.positions import Position, Positions
 from hub.presence import Presence
+from hub.rankings import ByRoad
 from hub.store import open_store
 from hub.web.app import ConsoleParts, create_console
 from wire.distance import moved
@@ -98,8 +99,10 @@ def world(
     middle: tuple[float, float] = (42.45, -101.35),
     maps_dir: Path | None = None,
     clock: Callable[[], int] | None = None,
+    by_road: Callable[[], ByRoad | None] = lambda: None,
 ) -> Iterator[World]:
-    """A seeded hub at `home`, its town around `middle` (lat, lon). Without a `clock` its time stands still."""
+    """A seeded hub at `home`, its town around `middle` (lat, lon). Without a `clock` its time stands still; without
+    `by_road` it ranks by straight line."""
     engine = open_store(home)
     positions, presence = Positions(), Presence()
     made: list[World] = []
@@ -133,6 +136,7 @@ def world(
             now_ms=now_ms,
             secure_cookies=False,
             link_of=presence.state,
+            by_road=by_road,
         )
     )
     app.testing = True
