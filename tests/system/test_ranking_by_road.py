@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from msgspec import Struct
 
 from demo.city import CitySummary, draw_city
+from demo.story import sign_in
 from hub import rankings
 from hub.by_road import ranked_by
 from hub.engine import Engine
@@ -26,6 +27,8 @@ from tests.patience import PATIENCE_S
 from tests.road_engine import road_engine
 from tests.screens.console_world import Page, World, world
 from tests.screens.test_console_dispatch import as_json, rank
+from tests.system.test_hub_ingest import LOGIN
+from tests.system.test_hub_ingest import Hub as Served
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("roads")]
 
@@ -190,3 +193,20 @@ def test_an_engine_does_not_go_on_for_a_city_whose_map_was_replaced_by_one_witho
     eventually(lambda: site.engine.where() is None)
     assert rank(site.hub.signed_in("nina"), "i3")["engine"] == "straight line"
     eventually(lambda: "there are no roads yet, so rankings go by straight line: import a map" in site.said)
+
+
+def test_the_hub_as_it_is_served_ranks_by_the_roads_of_its_map(
+    imported: tuple[Path, MapInfo, list[str]], tmp_path: Path
+) -> None:
+    served = Served(tmp_path)
+    shutil.copytree(imported[0] / "maps", served.home / "maps", symlinks=True)
+    words = ("account", "add", LOGIN.account, "--role", LOGIN.role, "--password-stdin")
+    assert served.command(*words, stdin=LOGIN.password).returncode == 0
+    served.start()
+    try:
+        console = sign_in(f"http://127.0.0.1:{served.ports['console']}", LOGIN)
+        console.post("/api/v1/incidents", as_json("n1"))
+        eventually(lambda: console.post("/api/v1/incidents/n1/ranking", {})["engine"] == "road")
+    finally:
+        served.stop()
+    assert "road times come from the roads" in (tmp_path / "hub.log").read_text()
