@@ -152,6 +152,12 @@ class Sync:
         self._birth_s = now_s + self._patience_s(self._births)
         self._births = min(self._births + 1, TRIES_MAX)
 
+    def bear_again(self) -> None:
+        """The hub shall know that this terminal is here: one that says nothing by itself is gone to a hub that was cut off
+        from the broker for a moment, and would be sent nothing."""
+        self._is_born = False
+        self._births = 0
+
     def hub(self, said: HubSaid, is_new: bool) -> None:
         """The hub has said whether it listens; `is_new` when it is another life of it than the one we were born to.
 

@@ -120,6 +120,11 @@ class LiveSlot:
         """How much the hub does not have yet: told with the next position, and no reason to tell one."""
         self._owing = _Owing(records, oldest_ms)
 
+    @property
+    def is_telling(self) -> bool:
+        """Whether there is a receiver here: then the hub hears of this terminal every few seconds anyway."""
+        return self._newest is not None
+
     def offer(self, fix: Fix | None, read_s: float) -> None:
         """The newest reading, in place of the one before; `fix` None: there is no position."""
         with self._changed:
@@ -388,6 +393,8 @@ class Uplink:
                 self._answered(mid, reason)
             case HubSaid():
                 is_other_life = self._is_other_life(event)
+                if self._hub is not None and event.is_here and not self._live.is_telling:
+                    self._sync.bear_again()
                 self._sync.hub(event, is_other_life)
                 self._hub = event
                 if is_other_life:

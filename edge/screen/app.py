@@ -35,6 +35,7 @@ _STATUS_CODE = {
     "no_note": 404,
     "not_saving": 503,
 }
+_FOREIGN = ("host", "origin", "stale")  # refused by who asks, whatever the disk does
 _WITHOUT_DISK = (
     "static",
     "crew.main",
@@ -92,13 +93,18 @@ def _refuse_while_not_saving(app: Flask, parts: ScreenParts) -> None:
 
     @app.before_request
     def check() -> None:
-        why = parts.not_saving()
-        if why is None or request.endpoint in _WITHOUT_DISK or request.blueprint == "duress":
-            return
-        if request.method == "POST":
-            parts.unsaved()
-        word = "Not saved" if request.method == "POST" else "Not saving"
-        raise Refused("not_saving", f"{word}: {why}. Use the radio, and tell the fleet tech. Emergency still works.")
+        wrong = _not_saving(parts)
+        if wrong is not None:
+            raise wrong
+
+
+def _not_saving(parts: ScreenParts) -> Refused | None:
+    """Why this request is not taken, while nothing is saved; None while everything is, or when it needs no disk."""
+    why = parts.not_saving()
+    if why is None or request.endpoint in _WITHOUT_DISK or request.blueprint == "duress":
+        return None
+    word = "Not saved" if request.method == "POST" else "Not saving"
+    return Refused("not_saving", f"{word}: {why}. Use the radio, and tell the fleet tech. Emergency still works.")
 
 
 def theme(device: str) -> str:
@@ -116,6 +122,11 @@ def _line_theme(parts: ScreenParts) -> str:
 def _install_errors(app: Flask, parts: ScreenParts) -> None:
     @app.errorhandler(Refused)
     def refused(wrong: Refused) -> Response:
+        if wrong.code not in _FOREIGN:
+            # When the disk fails in the middle of a request, a rule may refuse it for what the memory does not hold.
+            wrong = _not_saving(parts) or wrong
+        if wrong.code == "not_saving" and request.method == "POST":
+            parts.unsaved()
         return _answer(_STATUS_CODE.get(wrong.code, 409), wrong.code, wrong.sentence)
 
     @app.errorhandler(Malformed)

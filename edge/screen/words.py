@@ -147,8 +147,7 @@ def gps(state: GpsState) -> Words | None:
     if state.word == "none":
         return None
     if state.word == "fix":
-        count = "" if state.satellites is None else f"{state.satellites} satellites"
-        return Words(shape="gps-fix", head="GPS", detail=count, mood="good")
+        return Words(shape="gps-fix", head="GPS", detail="", mood="good")
     old = "" if state.age_s is None else f"last {age(int(state.age_s * 1000))} ago"
     if state.word == "no fix":
         return Words(shape="gps-none", head="No GPS fix", detail=old, mood="wait")

@@ -70,9 +70,9 @@ class Desk:
         self.sent: list[tuple[Up, bytes, int, bool]] = []
         self.is_connected = False
         inbox = uplink.inbox()
-        live = LiveSlot(SIGNER, self.clock, self._publish)
+        self.live = LiveSlot(SIGNER, self.clock, self._publish)
         self.uplink = Uplink(
-            inbox, self.stores, SIGNER, self.clock, self._publish, live, software="1.2", chance=Random(1)
+            inbox, self.stores, SIGNER, self.clock, self._publish, self.live, software="1.2", chance=Random(1)
         )
         self.inbox = inbox
 
@@ -196,11 +196,21 @@ def test_a_hub_that_is_away_is_shown_and_gets_a_birth_when_it_is_back(desk: Desk
 
 
 def test_a_hub_in_a_new_epoch_gets_a_birth(desk: Desk) -> None:
+    desk.live.offer(None, 0.0)
     desk.up()
     desk.uplink.step(HubSaid(True, 1))
     assert len(desk.births()) == 1
     desk.uplink.step(HubSaid(True, 2))
     assert len(desk.births()) == 2
+
+
+def test_a_terminal_without_a_receiver_says_at_each_word_of_the_hub_that_it_is_here(desk: Desk) -> None:
+    desk.append(), desk.up()
+    for times in (1, 2, 3):
+        assert len(desk.births()) == times
+        desk.uplink.step(HubSaid(True, 1))
+    desk.uplink.step(HubSaid(False, 1))
+    assert (len(desk.births()), desk.records()) == (4, [1])  # and what was sent is not sent again for it
 
 
 def test_the_hub_may_be_heard_before_the_subscription_is_answered(desk: Desk) -> None:

@@ -90,14 +90,19 @@ def test_a_record_that_the_broker_refuses_for_itself_steps_aside_and_is_no_fault
     assert [one.kind for one in sent(desk) if one is not None][1:3] == ["refused", "part"]
 
 
-def test_everything_held_is_said_again_behind_what_is_owed_and_goes_on_after_a_cut(desk: Desk) -> None:
-    for _ in range(40):
+def ordered(desk: Desk, count: int) -> None:
+    """So many receipted records, all to be said again, and the link that comes."""
+    for _ in range(count):
         desk.append()
-    desk.receipt(40)
+    desk.receipt(count)
     desk.stores[LEDGER].do(again.begin)
     desk.uplink.say_again()
     desk.run()
     desk.up()
+
+
+def test_everything_held_is_said_again_behind_what_is_owed_and_goes_on_after_a_cut(desk: Desk) -> None:
+    ordered(desk, 40)
     assert desk.records() == list(range(1, 17))
     for mid in range(2, len(desk.sent) + 1):
         desk.uplink.step(Acknowledged(mid, 0))
@@ -118,13 +123,7 @@ def test_everything_held_is_said_again_behind_what_is_owed_and_goes_on_after_a_c
 
 
 def test_what_is_said_again_goes_on_when_an_answer_is_eaten_on_a_living_connection(desk: Desk) -> None:
-    for _ in range(20):
-        desk.append()
-    desk.receipt(20)
-    desk.stores[LEDGER].do(again.begin)
-    desk.uplink.say_again()
-    desk.run()
-    desk.up()
+    ordered(desk, 20)
     for mid in range(2, len(desk.sent)):  # the last one's answer never comes
         desk.uplink.step(Acknowledged(mid, 0))
     desk.now_s += ANSWER_S_MAX - 1

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from flask import request
 
 from tests.screens.screen_rig import Browser, ScreenRig, an_assignment
 
@@ -51,6 +52,19 @@ def test_no_status_is_offered_and_none_is_taken(rig: ScreenRig, browser: Browser
     assert browser.fetch("/status", status="on_scene").get_json()["code"] == "not_saving"
     assert browser.state()["status"] == "en_route"
     assert len(rig.records("status")) == before
+
+
+def test_a_disk_that_fails_in_the_middle_of_a_request_is_the_reason_that_is_said(
+    rig: ScreenRig, browser: Browser
+) -> None:
+    def fail() -> None:
+        if request.method == "POST":
+            rig.ledger.sink(WHY)
+
+    rig.app.before_request_funcs[None].append(fail)  # after everything that looks at a request before it is done
+    answer = browser.fetch(f"/note/{'0' * 32}/draft", text="He is calmer now")
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "not_saving")
+    assert f"Not saved: {WHY}. Use the radio" in answer.get_json()["message"]
 
 
 @pytest.mark.parametrize("path", ["/notes", "/sign-on", "/sign-off", "/unlock"])

@@ -228,7 +228,7 @@ class Broker:
             if retain:
                 self._retained[topic] = payload
             self._to_hub(topic, payload, qos)
-            self._maybe_replay(topic, payload)
+            self._maybe_replay()
         if qos == 0:
             return
         if self._drawn(self.weather.puback_lost, Fault.PUBACK_LOST):
@@ -258,9 +258,10 @@ class Broker:
         self.queue_max_seen = max(self.queue_max_seen, len(self._queue))
         self._feed()
 
-    def _maybe_replay(self, topic: str, payload: bytes) -> None:
-        self._old.append((topic, payload))
-        if self._drawn(self.weather.replayed, Fault.REPLAYED):
+    def _maybe_replay(self) -> None:
+        """Something that was heard once is said again. What never arrived is not: an older birth that came for the first time
+        after a newer one would rightly look like a second board."""
+        if self._old and self._drawn(self.weather.replayed, Fault.REPLAYED):
             again, old = self._chance.choice(self._old)
             for line in self._listening(again):
                 self._down(line, again, old)
@@ -276,6 +277,7 @@ class Broker:
             said = self._queue.popleft()
             if said.qos:
                 self._in_flight[said.mid] = said
+            self._old.append((said.topic, said.payload))
             self._hub.heard(said)
 
     def _listening(self, topic: str) -> list[Line]:

@@ -343,7 +343,8 @@ def _go_back(scene: Scene, old: Path) -> str:
     said = last_words(crew)
     if "newer" not in said and "install" not in said:
         scene.life.findings.append(f"F26: the release before ended without saying why: {said[:200]}")
-    return f"refused: {said.removeprefix('Error: ')[:160]}"
+    without_folder = said.removeprefix("Error: ").replace(f"{scene.crew.board.home}/", "")
+    return f"refused: {without_folder[:160]}"
 
 
 @contextmanager
