@@ -43,6 +43,7 @@ def test_a_list_from_which_somebody_was_sent_is_shown_as_it_was_and_comes_out_ag
         {"unit": "u4", "by": "nina", "at_ms": hub.now_ms - 3_600_000, "reason": "Knows this person"}
     ]
     assert kept["again"] == "Worked out again, it is the same list."
+    nina = hub.signed_in("nina")
     assert nina.get("/api/v1/incidents/i2/rankings").get_json() == []
     assert nina.get("/api/v1/incidents/nope/rankings").status_code == 404
     assert hub.signed_in("kit").get("/api/v1/incidents/i3/rankings").status_code == 403

@@ -1,9 +1,12 @@
 // One incident with all that this person may see of it: what the board does not carry.
 
 import { useEffect, useState } from "preact/hooks";
+import { openIncident } from "./acts";
 import { get, sentence } from "./api";
-import type { Dossier, Incident } from "./shapes";
-import { incidents } from "./state";
+import { longAge } from "./say";
+import type { Dossier, Earlier, Incident } from "./shapes";
+import { incidents, words } from "./state";
+import { second } from "./time";
 
 export interface Read {
     dossier: Dossier | null;
@@ -55,4 +58,32 @@ export function useIncident(id: string): { incident: Incident | null; wrong: str
         };
     }, [id, open === null]);
     return { incident: open ?? (closed?.id === id ? closed : null), wrong };
+}
+
+export function earlierSays(all: readonly Earlier[]): string {
+    const newest = all[0];
+    return newest === undefined ? "nobody in a year" : `${all.length}, last ${longAge(second.value - newest.closed_ms)} ago`;
+}
+
+/** Who was at this place before, and how it ended. */
+export function EarlierHere({ all }: { all: readonly Earlier[] }) {
+    return all.length === 0 ? (
+        <p class="hint">No closed incident at this place in the last year.</p>
+    ) : (
+        <ul class="earlier">
+            {all.map((one) => (
+                <li key={one.incident}>
+                    <button type="button" class="link" onClick={() => openIncident(one.incident)}>
+                        #{one.number}
+                    </button>
+                    <span>
+                        {one.type_label}
+                        <small>
+                            {longAge(second.value - one.opened_ms)} ago · {one.disposition === null ? "no outcome kept" : (words.value?.dispositions[one.disposition] ?? one.disposition)}
+                        </small>
+                    </span>
+                </li>
+            ))}
+        </ul>
+    );
 }

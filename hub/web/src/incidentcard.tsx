@@ -5,7 +5,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { release } from "./acts";
 import { CautionLine, Cautions, cautionsSay } from "./cautions";
 import { Correcting } from "./correcting";
-import { useDossier, useIncident } from "./dossier";
+import { EarlierHere, earlierSays, useDossier, useIncident } from "./dossier";
 import { ByPhone, Ended, Ending, endingSays } from "./ending";
 import { Linking, linksSay, useHints } from "./linking";
 import { Packet, packetSays } from "./packet";
@@ -15,6 +15,7 @@ import { Remarks, carried, remarksSay } from "./remarks";
 import { timer } from "./say";
 import { Scene } from "./scene";
 import { Sent } from "./sent";
+import { ShownThen } from "./shownthen";
 import type { Assignment, Incident } from "./shapes";
 import { closeCard, mayDispatch, words } from "./state";
 import { second } from "./time";
@@ -85,8 +86,12 @@ function Body({ incident }: { incident: Incident }) {
                     <Fold title="Belongs together" says={linksSay(links, hints)} isPressing={hints.length > 0} {...fold("links")}>
                         <Linking incident={incident} links={links} hints={hints} mayDispatch={mayDispatch.value} again={again} />
                     </Fold>
+                    <Fold title="Here before" says={dossier === null ? "" : earlierSays(dossier.earlier)} {...fold("earlier")}>
+                        <EarlierHere all={dossier?.earlier ?? []} />
+                    </Fold>
                     <Fold title="What happened" says="" {...fold("story")}>
                         <Timeline incident={incident} />
+                        {incident.assignments.length === 0 ? null : <ShownThen incident={incident} />}
                     </Fold>
                     {mayAct ? (
                         <Fold title="End it" says={endingSays(incident)} {...fold("end")}>

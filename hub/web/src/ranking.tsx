@@ -235,8 +235,9 @@ function Other(props: {
     );
 }
 
-export function Line({ candidate }: { candidate: Candidate }) {
-    const unit = units.value.find((one) => one.unit === candidate.unit);
+/** A unit and why. `then`: as it was, whatever it does now. */
+export function Line({ candidate, then }: { candidate: Candidate; then?: boolean }) {
+    const unit = then === true ? undefined : units.value.find((one) => one.unit === candidate.unit);
     const notes = candidate.notes.filter((note) => note !== NOT_BY_ROAD); // said once, above
     const isOld = candidate.freshness !== "live" && candidate.age_s !== null;
     return (
@@ -249,7 +250,7 @@ export function Line({ candidate }: { candidate: Candidate }) {
             </span>
             {candidate.fit ? (
                 <span class="why">
-                    <StatusWord status={candidate.status} label={unit?.status_label ?? candidate.status} />
+                    <StatusWord status={candidate.status} label={unit?.status_label ?? statusWord(candidate.status)} />
                     {[...notes, isOld ? `position ${age(candidate.age_s ?? 0)} old` : "live"].filter(unique).map((note) => (
                         <span class="tag" key={note}>
                             {note}
@@ -261,6 +262,10 @@ export function Line({ candidate }: { candidate: Candidate }) {
             )}
         </div>
     );
+}
+
+function statusWord(code: string): string {
+    return code.charAt(0).toUpperCase() + code.slice(1).replaceAll("_", " ");
 }
 
 function unique(note: string, at: number, all: string[]): boolean {
