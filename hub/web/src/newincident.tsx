@@ -74,7 +74,7 @@ export function NewIncident({ lat, lon, near, side, isGuess }: { lat: number; lo
             return;
         }
         // words of another place beside this pin would send a unit to one and name the other
-        say({ place: near, isOwn: false, picked: "", note: null });
+        say({ place: isGuess === true ? "" : near, isOwn: false, picked: "", note: null });
         if (isGuess !== true) {
             wordsFor({ lat, lon }).then(
                 (found) => {
@@ -89,10 +89,12 @@ export function NewIncident({ lat, lon, near, side, isGuess }: { lat: number; lo
     }, [lat, lon]);
     const { type, place } = is;
     useEffect(() => {
+        if (isGuess === true) {
+            setHints([]); // nobody has said where it is
+            return;
+        }
         const soon = setTimeout(() => {
-            if (isGuess !== true || draft.peek().isOwn) {
-                hintsFor({ type, lat, lon, place }).then(setHints, () => setHints([]));
-            }
+            hintsFor({ type, lat, lon, place }).then(setHints, () => setHints([]));
         }, HINT_MS);
         return () => clearTimeout(soon);
     }, [type, place, lat, lon, isGuess]);
