@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
@@ -100,7 +101,8 @@ def test_an_address_is_typed_chosen_with_the_arrows_and_is_where_the_unit_is_sen
     page.get_by_role("button", name="Open and rank units").press("Enter")
     expect(page.locator(".send")).to_be_focused()
     kept = row(in_city.hub, place=chosen)
-    found = in_city.hub.signed_in("nina").get("/api/v1/places?q=12th+street&limit=6").get_json()["places"]
+    asked = {"q": chosen, "lat": str(kept["lat"]), "lon": str(kept["lon"])}
+    found = in_city.hub.signed_in("nina").get(f"/api/v1/places?{urlencode(asked)}").get_json()["places"]
     assert (kept["lat"], kept["lon"]) in [(one["lat"], one["lon"]) for one in found if one["name"] == chosen]
 
 
@@ -144,7 +146,7 @@ def test_what_may_be_the_same_call_is_said_before_it_is_opened_and_the_words_go_
     page.get_by_label("What is happening").fill("Caller says that he took his shoes off")
     hint.get_by_role("button", name="Open #3 instead").click()
     expect(card(page).locator("h2")).to_contain_text("#3")
-    expect(card(page).get_by_label("Remark")).to_have_value("Caller says that he took his shoes off")
+    expect(card(page).get_by_label("Remark", exact=True)).to_have_value("Caller says that he took his shoes off")
     card(page).get_by_role("button", name="Add remark").click()
     expect(card(page).locator(".remarks li")).to_contain_text("took his shoes off")
     assert said(served.hub, "i3", "remark") == 1
@@ -396,7 +398,7 @@ def test_one_call_told_twice_is_merged_and_shows_which_goes_on(context: BrowserC
     page = sign_in(context, served)
     here = opened(page, "i3")
     here.get_by_role("button", name="Belongs together").click()
-    here.get_by_label("Other incident").select_option("i2")
+    here.get_by_label("Other incident", exact=True).select_option("i2")
     here.get_by_role("button", name="It is the same call: merge this into it").click()
     expect(here.locator(".ended")).to_contain_text("Merged into another")
     here.get_by_role("button", name="See the one that goes on").click()
@@ -413,7 +415,7 @@ def test_a_supervisor_reads_everything_and_is_offered_only_what_a_supervisor_may
     here.get_by_role("button", name="Before they arrive").click()
     expect(here.locator(".asked", has_text="Weapons")).to_contain_text("Not asked")
     here.get_by_role("button", name="Remarks").click()
-    here.get_by_label("Remark").fill("Watch this one")
+    here.get_by_label("Remark", exact=True).fill("Watch this one")
     here.get_by_role("button", name="Add remark").click()
     expect(here.locator(".remarks li")).to_contain_text("Watch this one")
 
