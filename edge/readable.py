@@ -70,6 +70,8 @@ class Found(Struct):
 
 
 def read(source: Path, copy: Path | None, signer: Signer) -> tuple[Found, dict[str, list[Row]]]:
+    """What is known of the log in `source`, and the rows of its other tables, by table. `copy`: an older state of the file,
+    for what it has lost; `signer`: whose records they are. Whatever cannot be read is left out."""
     public = signer.key.public_key()
     found = Found()
     rest: dict[str, list[Row]] = {}
