@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, insert, select, update
 
 from hub import audit, emergencies, orders, projections, roster, schema, shelf, store
+from wire import typed
 from wire.codec import encode
 from wire.incident import TYPES
 from wire.state import (
@@ -184,7 +184,7 @@ def _assignment(connection: Connection, unit: str, row: Row[tuple[object, ...]])
         problem=row.problem,
         gate=row.gate,
         offered_ms=row.offered_ms,
-        cautions=msgspec.json.decode(row.cautions, type=tuple[str, ...]),
+        cautions=typed.json(row.cautions, tuple[str, ...]),
         others=tuple(_others(connection, unit, row.incident)),
     )
 

@@ -17,6 +17,7 @@ from hub.positions import Position
 from hub.rank import STRAIGHT_LINE, Candidate, Need, RosterUnit, first_fit, rank, straight_line
 from hub.schema import assignment, device, hub_fact, incident, ranking, unit
 from hub.snapshot import UnitView, is_usable
+from wire import typed
 from wire.codec import Malformed
 from wire.ids import name
 from wire.incident import DISPOSITIONS, LANGUAGES, PRIORITIES, SKILLS, TYPES, Gate
@@ -112,7 +113,7 @@ def rank_units(
     connection: Connection, incident_id: str, positions: Mapping[str, Position], shown: Iterable[UnitView], deed: Deed
 ) -> Ranked:
     """Rank every unit for the incident, and keep the answer as it is shown."""
-    need = msgspec.json.decode(_the_open(connection, incident_id).need, type=Need)
+    need = typed.json(_the_open(connection, incident_id).need, Need)
     candidates = rank(
         need,
         _roster(connection, incident_id, shown),
@@ -257,7 +258,7 @@ def _reason_for(connection: Connection, incident_id: str, sending: Sending) -> s
     ).scalar()
     if shown is None:
         raise Refused("not_found", "That ranking is not of this incident. Rank the units again.")
-    candidates = msgspec.json.decode(shown, type=tuple[Candidate, ...])
+    candidates = typed.json(shown, tuple[Candidate, ...])
     if sending.unit not in {candidate.unit for candidate in candidates}:
         raise Refused("not_found", "That unit was not in the ranking. Rank the units again.")
     if first_fit(candidates) == sending.unit:
@@ -304,7 +305,7 @@ def _need(opening: Opening, gate: Gate) -> Need:
 
 
 def _opening_of(row: Found) -> Opening:
-    need = msgspec.json.decode(row.need, type=Need)
+    need = typed.json(row.need, Need)
     return Opening(
         id=row.incident,
         type=row.type,
@@ -313,7 +314,7 @@ def _opening_of(row: Found) -> Opening:
         lon=row.lon,
         place=row.place,
         problem=row.problem,
-        cautions=msgspec.json.decode(row.cautions, type=tuple[str, ...]),
+        cautions=typed.json(row.cautions, tuple[str, ...]),
         need=Asked(skills=need.skills, languages=need.languages, wishes=need.wishes),
     )
 

@@ -25,6 +25,8 @@ from msgspec import Struct
 from pmtiles.convert import mbtiles_to_pmtiles
 from pmtiles.reader import MmapSource, Reader
 
+from wire import typed
+
 BBox = tuple[float, float, float, float]  # west, south, east, north in degrees
 Say = Callable[[str], None]
 
@@ -69,7 +71,7 @@ def current_map(into: Path) -> MapInfo | None:
     """The map in use under `into`; None when none was imported; MapError when it is damaged."""
     described = into / "maps" / "current" / "map.json"
     try:
-        return msgspec.json.decode(described.read_bytes(), type=MapInfo)
+        return typed.json(described.read_bytes(), MapInfo)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as error:
@@ -225,7 +227,7 @@ def _look_at(osm: Path, say: Say) -> _Extract:
             check=False,
         )
     try:
-        said = msgspec.json.decode(looked.stdout, type=_FileInfo)
+        said = typed.json(looked.stdout, _FileInfo)
     except msgspec.DecodeError:  # osmium's own words are for programmers: "invalid blob size"
         raise MapError(f"{osm.name} cannot be read as OpenStreetMap data: give a whole .osm.pbf file") from None
     if said.data.count.nodes == 0 or said.data.count.ways == 0:
@@ -301,7 +303,7 @@ def _id_of(sha256: str, bbox: BBox | None) -> str:
 
 def _made_before(folder: Path) -> MapInfo | None:
     try:
-        info = msgspec.json.decode((folder / "map.json").read_bytes(), type=MapInfo)
+        info = typed.json((folder / "map.json").read_bytes(), MapInfo)
         _zooms(folder / STREETS_FILE)
     except Exception:
         return None  # whatever is wrong with it, it is made again
