@@ -63,6 +63,7 @@ FIELDS: dict[str, Label] = {  # of IncidentView, Dossier and wire.state.Assignme
             "others",
             "notes",
             "links",
+            "earlier",
             "amber",
         ),
         Label.OPEN,

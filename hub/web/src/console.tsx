@@ -1,6 +1,7 @@
 // The dispatcher's page: the board and the map side by side.
 
 import { render } from "preact";
+import { beginAt } from "./acts";
 import { prepareSound } from "./alarm";
 import { Banner, Bar } from "./bar";
 import { Emergencies, watchEmergencies } from "./emergencies";
@@ -27,7 +28,7 @@ function lookAtIncident(incident: Incident): void {
 function beginAtCenter(): void {
     const at = shown.map?.center();
     if (at) {
-        card.value = { kind: "new", ...at.place, near: at.near, side: "right" };
+        beginAt(at.place, at.near, true);
     }
 }
 
