@@ -16,6 +16,8 @@ from msgspec import Struct
 
 from hub.engine import Endpoint
 from hub.rank import Travel
+from hub.rings import Ring as Ring
+from hub.rings import Spot as Spot
 from hub.road_link import Answer, Call, RoadLink
 from hub.road_link import RoadsDown as RoadsDown
 
@@ -36,28 +38,6 @@ _NO_WAY = frozenset({154, 170, 171, 442, 443})
 
 class OffTheRoads(RoadsDown):
     """The place that was asked for is on no road of this map: the engine runs, and cannot help."""
-
-
-class Spot(Struct, frozen=True, kw_only=True):
-    """A place on the globe."""
-
-    lat: float
-    lon: float
-
-    def __post_init__(self) -> None:
-        if not (-90 <= self.lat <= 90 and -180 <= self.lon <= 180):
-            raise ValueError("off the globe")
-
-
-class Ring(Struct, frozen=True, kw_only=True):
-    """A closed area; the first corner is not repeated."""
-
-    id: str
-    corners: tuple[Spot, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.corners) < 3:
-            raise ValueError("an area has at least three corners")
 
 
 class Turn(Struct, frozen=True, kw_only=True):

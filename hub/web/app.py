@@ -21,6 +21,7 @@ from hub.web import answers
 from hub.web.access import Door
 from hub.web.acting import Acting
 from hub.web.changing import changing_views
+from hub.web.closing import closing_views
 from hub.web.devices import device_views
 from hub.web.dispatch import dispatch_views
 from hub.web.emergencies import emergency_views
@@ -123,6 +124,7 @@ def create_console(parts: ConsoleParts) -> Flask:
     app.register_blueprint(remembering_views(acting))
     app.register_blueprint(linking_views(acting))
     app.register_blueprint(ending_views(acting))
+    app.register_blueprint(closing_views(acting))
     app.register_blueprint(dispatch_views(acting, parts.positions, parts.link_of, parts.rules, parts.by_road))
     app.register_blueprint(emergency_views(parts.engine, parts.changed, parts.now_ms))
     app.register_blueprint(street_views(parts.maps_dir))
