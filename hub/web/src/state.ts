@@ -35,12 +35,14 @@ export const mayDispatch = computed(() => me.value?.role === "dispatcher");
 /** The card over the map: nothing, a new incident at a place, or an incident. */
 export type Card =
     | { kind: "none" }
-    | { kind: "new"; lat: number; lon: number; near: string; side: Side }
+    | { kind: "new"; lat: number; lon: number; near: string; side: Side; isGuess?: boolean }
     | { kind: "incident"; id: string; side: Side };
 export type Side = "left" | "right";
 export const card = signal<Card>({ kind: "none" });
 
 export const chosenUnit = signal<string | null>(null);
+/** The incident that keys and the command line mean when they name none. */
+export const chosenIncident = signal<string | null>(null);
 /** The last thing that did not work, in a sentence. */
 export const trouble = signal<string | null>(null);
 
