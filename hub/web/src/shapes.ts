@@ -92,7 +92,145 @@ export interface Incident {
     disposition: string | null;
     assignments: Assignment[];
     notes: number;
+    /** To be said again by whoever changes it. */
+    revision: number;
+    gate_by: string | null;
+    /** Codes of what matters before a unit is en route and nobody has asked. */
+    amber: string[];
+    packet: PacketAnswer[];
+    known_cautions: KnownCaution[];
+    recommended: string | null;
+    reopened_ms: number | null;
+    merged_into: string | null;
 }
+
+export interface PacketAnswer {
+    question: string;
+    text: string;
+    label: string;
+    answer: string;
+    words: string;
+    source: string;
+    at_ms: number;
+}
+
+export interface KnownCaution {
+    id: string;
+    behavior: string;
+    text: string;
+    label: string;
+    severity: string;
+    source: string;
+    scope: string;
+    radius_m: number;
+    observed_ms: number;
+    expires_ms: number;
+}
+
+export interface Asked {
+    skills: string[];
+    languages: string[];
+    wishes: string[];
+    licenses: string[];
+    age_group: string | null;
+    crew_size: number;
+    clinician: string | null;
+    agency: string | null;
+}
+
+export interface Remark {
+    id: string;
+    label: string;
+    at_ms: number;
+    by: string;
+    text: string;
+}
+
+/** `kind`: parent, child, related; merged (into this one), into (this one was merged into it). */
+export interface LinkView {
+    incident: string;
+    number: number;
+    kind: string;
+}
+
+/** One incident with all that this person may see of it. */
+export interface Dossier {
+    id: string;
+    number: number;
+    revision: number;
+    state: string;
+    need: Asked;
+    packet: PacketAnswer[];
+    known_cautions: KnownCaution[];
+    remarks: Remark[];
+    links: LinkView[];
+}
+
+/** One that may be the same call, and why. */
+export interface Hint {
+    incident: string;
+    number: number;
+    reasons: string[];
+}
+
+/** Somewhere that was meant, as the address search says it. */
+export interface Place {
+    kind: string;
+    name: string;
+    around: string;
+    lat: number;
+    lon: number;
+    is_about: boolean;
+    note: string | null;
+    address: string | null;
+    bounds: [number, number, number, number] | null;
+}
+
+// --- what is said to the hub -----------------------------------------------------------------------------------------
+
+export interface Answer {
+    question: string;
+    answer: string;
+    words?: string;
+    source?: string;
+}
+
+export interface Opening {
+    id: string;
+    type: string;
+    priority: number;
+    lat: number;
+    lon: number;
+    place: string;
+    problem: string;
+    need: Partial<Asked>;
+    packet: Answer[];
+}
+
+export interface Changed {
+    type?: string;
+    priority?: number;
+    lat?: number;
+    lon?: number;
+    place?: string;
+    problem?: string;
+    need?: Asked;
+    packet?: Answer[];
+}
+
+export interface NewCaution {
+    behavior: string;
+    source: string;
+    scope?: string;
+    severity?: string;
+    subject?: string;
+    born?: string;
+    radius_m?: number;
+    observed_ms?: number;
+    expires_ms?: number;
+}
+
+// --- what comes from it ----------------------------------------------------------------------------------------------
 
 export interface Note {
     id: string;
@@ -159,6 +297,9 @@ export interface Happening {
     detail: string | null;
     noted_ms: number | null; // by the board's clock as it was
     corrected_ms: number | null; // what that really was, when the clock was wrong
+    field: string | null; // of an act: what it changed
+    by: string | null; // and whose it is
+    label: string;
 }
 
 export interface Me {
@@ -174,6 +315,27 @@ export interface Words {
     dispositions: Record<string, string>;
     skills: Record<string, string>;
     languages: Record<string, string>;
+    licenses: Record<string, string>;
+    age_groups: Record<string, string>;
+    /** The questions that this person may answer, in their order. */
+    packet: Question[];
+    behaviors: Record<string, string>;
+    severities: string[];
+    scopes: string[];
+    authorities: Record<string, string>;
+    link_kinds: string[];
+    /** What this person may see and write. */
+    labels: string[];
+}
+
+/** `is_urgent`: amber until somebody asked; `is_told`: a yes is nothing without the words. */
+export interface Question {
+    code: string;
+    text: string;
+    label: string;
+    is_urgent: boolean;
+    is_told: boolean;
+    answers: string[];
 }
 
 export interface Streets {
