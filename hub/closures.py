@@ -169,12 +169,10 @@ def _require_sound(closing: Closing, now_ms: int) -> None:
 
 
 def _require_area(corners: tuple[Spot, ...]) -> None:
+    if rings.crosses_itself(corners):
+        raise Refused("malformed", "The edge of this area crosses itself. Draw it corner after corner around it.")
     if len(corners) < 3 or not rings.has_width(corners):
         raise Refused("malformed", "An area needs three corners that are not in one line. Or say a radius.")
-    if rings.crosses_itself(corners):
-        raise Refused(
-            "malformed", "The edge of this area crosses itself. Draw it again, corner after corner around it."
-        )
 
 
 def _require_room(connection: Connection, closing: Closing, now_ms: int) -> None:

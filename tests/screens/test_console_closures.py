@@ -79,6 +79,7 @@ def test_when_its_time_is_over_nobody_honors_it_and_the_audit_says_so(hub: World
     assert closed(hub)
     hub.now_ms += 1
     assert not closed(hub)
+    page = hub.signed_in("nina")
     assert page.get("/api/v1/closures").get_json() == []
     assert page.get("/api/v1/snapshot").get_json()["closures"] == []
     with hub.engine.begin() as connection:
@@ -92,7 +93,7 @@ def test_a_closure_that_is_over_is_not_ended_by_who_comes_later(hub: World) -> N
     page = hub.signed_in("nina")
     close(page, flood(until_ms=NOW_MS + HOUR_MS))
     hub.now_ms += 2 * HOUR_MS
-    ended = page.post("/api/v1/closures/c1/end", {}).get_json()
+    ended = hub.signed_in("nina").post("/api/v1/closures/c1/end", {}).get_json()
     assert (ended["ended_ms"], ended["ended_by"]) == (NOW_MS + HOUR_MS, None)
 
 

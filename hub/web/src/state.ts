@@ -41,8 +41,6 @@ export type Side = "left" | "right";
 export const card = signal<Card>({ kind: "none" });
 
 export const chosenUnit = signal<string | null>(null);
-/** The incident that keys and the command line mean when they name none. */
-export const chosenIncident = signal<string | null>(null);
 /** The last thing that did not work, in a sentence. */
 export const trouble = signal<string | null>(null);
 
