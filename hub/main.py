@@ -455,6 +455,7 @@ def _start_pipes(
         dropped=lambda: marks.dropped,
         rules=settings.ranking,
         by_road=partial(ranked_by, roads, time.monotonic),
+        reach=roads.cover,
     )
     api = DeviceApiParts(engine=engine, ca=ca, settings=settings, changed=changed, now_ms=_now_ms)
     servers = [_console_server(home, settings, create_console(console)), device_api_server(api, home)]

@@ -58,6 +58,8 @@ ROLES: dict[str, frozenset[str]] = {
     "closing.every": _BOARD,
     "closing.close": _BOARD,
     "closing.end": _BOARD,
+    "layers.coverage": _BOARD,
+    "layers.trail": _BOARD,
     "dispatch.rank": _DISPATCH,
     "dispatch.rounds": _DISPATCH,
     "dispatch.end_rest": frozenset({SUPERVISOR}),
