@@ -98,16 +98,18 @@ def test_without_a_free_unit_the_engine_is_not_asked(covered: World, engine: Eng
     assert (said["areas"], said["counted"], engine.asked) == ([], [], [])
 
 
-def test_when_the_engine_is_away_it_is_one_sentence(covered: World, engine: Engine, hub: World) -> None:
+def test_when_the_engine_is_away_it_is_one_sentence(covered: World, engine: Engine) -> None:
     engine.is_down = True
     answer = covered.signed_in("nina").get("/api/v1/coverage")
     assert answer.status_code == 503
     assert answer.get_json()["message"] == (
         "The road engine did not answer in time. So there is no coverage now; lists go by straight line."
     )
-    assert (
-        hub.signed_in("nina").get("/api/v1/coverage").get_json()["message"].startswith("The road engine does not run.")
-    )
+
+
+def test_a_hub_without_an_engine_says_so(hub: World) -> None:
+    answer = hub.signed_in("nina").get("/api/v1/coverage")
+    assert (answer.status_code, answer.get_json()["message"].startswith("The road engine does not run.")) == (503, True)
 
 
 def test_one_at_a_time_asks_the_engine_and_the_others_get_what_there_is() -> None:
