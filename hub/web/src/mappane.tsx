@@ -9,7 +9,6 @@ import {
     type Side,
     card,
     chosenUnit,
-    closeCard,
     dangers,
     hasSnapshot,
     incidents,
@@ -21,6 +20,7 @@ import {
 } from "./state";
 import { StreetMap, prepareMaps } from "./streetmap";
 import { hubNowMs } from "./time";
+import { showUnseen, unseen } from "./view";
 
 const CARD_PX = 400;
 
@@ -45,15 +45,28 @@ export function MapPane() {
                     {trouble.value}
                 </p>
             )}
-            <button type="button" class="see-all" onClick={() => shown.map?.showAll(true)}>
-                Show all
-            </button>
+            <div class="over-map">
+                <button type="button" class="see-all" onClick={() => shown.map?.showAll(true)}>
+                    Show all
+                </button>
+                <Unseen />
+            </div>
             {open.kind === "none" ? null : (
                 <aside class="card-over" data-side={open.side} aria-label={open.kind === "new" ? "New incident" : "Incident"}>
                     {open.kind === "new" ? <NewIncident {...open} /> : <IncidentCard id={open.id} />}
                 </aside>
             )}
         </main>
+    );
+}
+
+/** What came up where the map does not look, for whoever is at work with it. */
+function Unseen() {
+    const some = unseen.value;
+    return some.length === 0 ? null : (
+        <button type="button" class="unseen" onClick={showUnseen}>
+            {some.map((one) => `#${one.number}`).join(", ")} out of sight: show
+        </button>
     );
 }
 
@@ -99,10 +112,5 @@ function begin(container: HTMLElement): StreetMap {
         }
     });
     effect(() => map.showDraft(card.value.kind === "new" ? { lat: card.value.lat, lon: card.value.lon } : null));
-    addEventListener("keydown", (event) => {
-        if (event.key === "Escape") {
-            closeCard();
-        }
-    });
     return map;
 }

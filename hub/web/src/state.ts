@@ -48,8 +48,6 @@ export function closeCard(): void {
     card.value = { kind: "none" };
 }
 
-/** The incident under the cursor of the list: what the keys act on. Its card may be open or not. */
-export const chosenIncident = signal<string | null>(null);
 /** The screen nobody touches. */
 export const wall = signal(false);
 /** The unit whose way so far is drawn on the map. */

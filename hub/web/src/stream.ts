@@ -3,7 +3,8 @@
 
 import { batch } from "@preact/signals";
 import { get } from "./api";
-import type { Emergency, Health, Incident, Me, Note, Position, Snapshot, Unit } from "./shapes";
+import type { Emergency, Health, Incident, Me, Note, PlacedUnit, Position, Snapshot, Unit } from "./shapes";
+import { kept } from "./kept";
 import { agency, emergencies, hasSnapshot, health, incidents, link, notes, positions, units } from "./state";
 import { heard, silentMs } from "./time";
 
@@ -27,8 +28,8 @@ export function listen(): void {
     on<Snapshot>("snapshot", (whole) => {
         agency.value = whole.agency;
         emergencies.value = whole.emergencies;
-        units.value = whole.units;
-        incidents.value = whole.incidents;
+        units.value = kept(units.value, whole.units.map(withoutPosition), (unit) => unit.unit);
+        incidents.value = kept(incidents.value, whole.incidents, (incident) => incident.id);
         notes.value = whole.notes;
         health.value = whole.health;
         positions.value = new Map(
@@ -44,8 +45,8 @@ export function listen(): void {
         positions.value = next;
     });
     on<{ emergencies: Emergency[] }>("emergencies", (changed) => (emergencies.value = changed.emergencies));
-    on<{ units: Unit[] }>("units", (changed) => (units.value = changed.units));
-    on<{ incidents: Incident[] }>("incidents", (changed) => (incidents.value = changed.incidents));
+    on<{ units: Unit[] }>("units", (changed) => (units.value = kept(units.value, changed.units, (unit) => unit.unit)));
+    on<{ incidents: Incident[] }>("incidents", (changed) => (incidents.value = kept(incidents.value, changed.incidents, (incident) => incident.id)));
     on<{ notes: Note[] }>("notes", (changed) => (notes.value = changed.notes));
     on<{ health: Health }>("health", (changed) => (health.value = changed.health));
     on("here", () => undefined);
@@ -65,6 +66,11 @@ export function listen(): void {
             link.value = "lost";
         }
     }, 500);
+}
+
+/** Its position comes its own way from then on, and a unit that only moved is the same unit. */
+function withoutPosition({ position: _position, ...unit }: PlacedUnit): Unit {
+    return unit;
 }
 
 /** The browser gave up: either nobody is signed in any more, or the hub is away. */

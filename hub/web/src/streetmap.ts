@@ -31,6 +31,7 @@ const LINES_MS = 1000; // each time draws the whole map again; markers move with
 const CLOSE_ZOOM = 15;
 const START_ZOOM_MAX = 14.5;
 const NEAR_PX = 90;
+const RIM_PX = 24; // nearer to the edge than this is not in sight
 
 export interface Asks {
     /** Somebody clicked a place; `near` is what the map calls it. */
@@ -142,6 +143,22 @@ export class StreetMap {
             return;
         }
         this.map.fitBounds(bounds, { animate, padding: 90, maxZoom: START_ZOOM_MAX });
+    }
+
+    /** Whether the place is in the picture now, and not under its rim. */
+    shows(place: Place): boolean {
+        const { x, y } = this.map.project([place.lon, place.lat]);
+        const { clientWidth, clientHeight } = this.container;
+        return x >= RIM_PX && y >= RIM_PX && x <= clientWidth - RIM_PX && y <= clientHeight - RIM_PX;
+    }
+
+    /** The picture as it is, made wide enough to hold these places too; it never comes nearer and never slides away. */
+    widenTo(places: readonly Place[]): void {
+        const bounds = this.map.getBounds();
+        for (const place of places) {
+            bounds.extend([place.lon, place.lat]);
+        }
+        this.map.fitBounds(bounds, { animate: true, padding: RIM_PX * 2, maxZoom: this.map.getZoom() });
     }
 
     /** A person asked to see this place. */

@@ -1,0 +1,15 @@
+// The one question before another unit than the first is sent: why. Asked at the foot of the page, answered in one tap.
+
+import { signal } from "@preact/signals";
+
+export const WHY_ANOTHER = ["Knows this person", "Better skill for this", "First one is needed elsewhere", "Crew is nearer by road", "Crew asked for it"] as const;
+
+export interface AskedWhy {
+    incident: string;
+    number: number;
+    unit: string;
+    callSign: string;
+    first: string;
+}
+
+export const asked = signal<AskedWhy | null>(null);
