@@ -236,6 +236,17 @@ export class StreetMap {
         }
     }
 
+    /** A person asked to see all of these places. */
+    showPlaces(places: readonly Place[]): void {
+        const bounds = new LngLatBounds();
+        for (const place of places) {
+            bounds.extend([place.lon, place.lat]);
+        }
+        if (!bounds.isEmpty()) {
+            this.map.fitBounds(bounds, { animate: true, padding: 90, maxZoom: CLOSE_ZOOM });
+        }
+    }
+
     /** Arrow keys move the map from now on. */
     focus(): void {
         this.map.getCanvas().focus({ preventScroll: true });
