@@ -47,8 +47,9 @@ function Page() {
                     </div>
                     <div class="map-side">
                         <MapPane />
-                        {sheet.value === "keys" ? <KeyHelp /> : sheet.value === "rounds" ? <Rounds /> : null}
+                        {sheet.value === "rounds" ? <Rounds /> : null}
                     </div>
+                    {sheet.value === "keys" ? <KeyHelp /> : null}
                 </div>
                 <Foot />
             </div>

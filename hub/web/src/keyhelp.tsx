@@ -21,6 +21,7 @@ export function KeyHelp() {
                 </button>
             </header>
             <div class="columns-of-keys" tabIndex={0} role="region" aria-label="The keys">
+                <div class="single">
                 {listed().map(({ group, keys }) => (
                     <div key={group}>
                         <h3>{group}</h3>
@@ -55,6 +56,7 @@ export function KeyHelp() {
                             <dd>closes what is on top</dd>
                         </div>
                     </dl>
+                </div>
                 </div>
                 <div class="commands">
                     <h3>After /</h3>

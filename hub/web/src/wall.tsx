@@ -8,6 +8,7 @@ import { second, silentMs } from "./time";
 import { type WallIncident, type WallUnit, type WallView, wallView } from "./wallview";
 
 const INCIDENTS_MAX = 9; // of the size that is read across a room
+const INCIDENTS_FEW = 5;
 const UNITS_MAX = 32;
 
 const here = computed(() => wallView(emergencies.value, incidents.value, units.value));
@@ -42,7 +43,7 @@ export function Wall({ view = here }: { view?: ReadonlySignal<WallView> }) {
                 <section aria-label="Incidents">
                     <h2>Incidents</h2>
                     {open.length === 0 ? <p class="none">None open</p> : null}
-                    <ul class="wall-incidents">
+                    <ul class="wall-incidents" data-few={open.length <= INCIDENTS_FEW}>
                         {open.slice(0, INCIDENTS_MAX).map((one) => (
                             <Row incident={one} now={now} key={one.number} />
                         ))}
@@ -52,7 +53,7 @@ export function Wall({ view = here }: { view?: ReadonlySignal<WallView> }) {
                 <section aria-label="Units">
                     <h2>Units</h2>
                     {out.length === 0 ? <p class="none">Nobody on duty</p> : null}
-                    <ul class="wall-units" data-many={out.length > 14}>
+                    <ul class="wall-units" data-few={out.length <= 8} data-many={out.length > 14}>
                         {out.slice(0, UNITS_MAX).map((unit) => (
                             <Tile unit={unit} now={now} key={unit.call_sign} />
                         ))}
@@ -102,6 +103,7 @@ function Row({ incident, now }: { incident: WallIncident; now: number }) {
                     incident.units.map((unit) => (
                         <span class="status" data-tone={tone(unit.status)} key={unit.call_sign}>
                             <Shape of={tone(unit.status)} /> {unit.call_sign} {unit.status_label.toLowerCase()} {timer((now - unit.since_ms) / 1000)}
+                            {unit.is_acknowledged ? null : <b class="waiting">not acknowledged</b>}
                         </span>
                     ))
                 )}
