@@ -34,6 +34,7 @@ from hub.web.reading import reading_views
 from hub.web.remembering import remembering_views
 from hub.web.signin import sign_in_views
 from hub.web.streets import street_views
+from hub.web.wall import wall_views
 from hub.web.words import word_views
 
 THREADS = VIEWERS_MAX + 32  # of the server: each open page holds one for its stream
@@ -127,6 +128,7 @@ def create_console(parts: ConsoleParts) -> Flask:
     app.register_blueprint(emergency_views(parts.engine, parts.changed, parts.now_ms))
     app.register_blueprint(street_views(parts.maps_dir))
     app.register_blueprint(place_views(parts.maps_dir))
+    app.register_blueprint(wall_views(parts.engine, parts.agency, parts.link_of, parts.now_ms))
     app.register_error_handler(Refused, lambda refused: _refusal(refused.code, refused.sentence, http_status(refused)))
     app.register_error_handler(HTTPException, _http_error)
     app.after_request(lambda answer: _protected(answer, parts.secure_cookies))
@@ -134,7 +136,7 @@ def create_console(parts: ConsoleParts) -> Flask:
 
 
 def _refusal(code: str, sentence: str, status: int) -> Response:
-    if request.path.startswith(("/api/", "/map/")):
+    if request.path.startswith(("/api/", "/map/", "/wall/")):
         return answers.json(Wrong(code=code, message=sentence), status)
     return Response(render_template("refused.html", sentence=sentence), status)
 

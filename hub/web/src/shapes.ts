@@ -348,4 +348,30 @@ export interface Streets {
     attribution_url: string | null;
 }
 
+/** What a screen on a wall may show: no place, no name. */
+export interface Wall {
+    now_ms: number;
+    agency: string;
+    emergencies: { call_sign: string; is_drill: boolean; since_ms: number; is_acknowledged: boolean }[];
+    incidents: WallIncident[];
+    units: WallUnit[];
+}
+
+export interface WallIncident {
+    number: number;
+    priority: number;
+    type_label: string;
+    is_staged: boolean;
+    opened_ms: number;
+    units: { call_sign: string; status: string; status_label: string; since_ms: number; is_acknowledged: boolean }[];
+}
+
+export interface WallUnit {
+    call_sign: string;
+    status: string;
+    status_label: string;
+    status_ms: number;
+    is_silent: boolean;
+}
+
 export type Freshness = "live" | "aging" | "stale" | "lost";
