@@ -64,6 +64,7 @@ FIELDS: dict[str, Label] = {  # of IncidentView, Dossier and wire.state.Assignme
             "others",
             "notes",
             "links",
+            "earlier",
             "amber",
         ),
         Label.OPEN,

@@ -214,6 +214,17 @@ def shown(connection: Connection, number: int) -> Shown | None:
     )
 
 
+def sent_from(connection: Connection, incident_id: str) -> tuple[int, ...]:
+    """The rankings of the incident from which somebody was sent, the newest first."""
+    rows = connection.execute(
+        select(assignment.c.ranking)
+        .where(assignment.c.incident == incident_id, assignment.c.ranking.is_not(None))
+        .group_by(assignment.c.ranking)
+        .order_by(assignment.c.ranking.desc())
+    )
+    return tuple(rows.scalars())
+
+
 def choices(connection: Connection, number: int) -> tuple[Choice, ...]:
     """Who was sent from ranking `number`, in order."""
     rows = connection.execute(

@@ -56,6 +56,7 @@ ROLES: dict[str, frozenset[str]] = {
     "ending.close": _DISPATCH,
     "ending.recommend": _ADVICE,
     "ending.reopen": _DISPATCH,
+    "showing.rankings_of": _READERS,
     "dispatch.rank": _DISPATCH,
     "dispatch.rounds": _DISPATCH,
     "dispatch.end_rest": frozenset({SUPERVISOR}),

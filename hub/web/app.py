@@ -32,6 +32,7 @@ from hub.web.pages import page_views
 from hub.web.places import place_views
 from hub.web.reading import reading_views
 from hub.web.remembering import remembering_views
+from hub.web.showing import showing_views
 from hub.web.signin import sign_in_views
 from hub.web.streets import street_views
 from hub.web.wall import wall_views
@@ -125,6 +126,7 @@ def create_console(parts: ConsoleParts) -> Flask:
     app.register_blueprint(linking_views(acting))
     app.register_blueprint(ending_views(acting))
     app.register_blueprint(dispatch_views(acting, parts.positions, parts.link_of, parts.rules, parts.by_road))
+    app.register_blueprint(showing_views(acting))
     app.register_blueprint(emergency_views(parts.engine, parts.changed, parts.now_ms))
     app.register_blueprint(street_views(parts.maps_dir))
     app.register_blueprint(place_views(parts.maps_dir))

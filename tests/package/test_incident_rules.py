@@ -93,6 +93,7 @@ def dossiers(draw: st.DrawFn) -> Dossier:
             for n, label in enumerate(draw(st.lists(LABELS, max_size=6)))
         ),
         links=(),
+        earlier=(),
     )
 
 

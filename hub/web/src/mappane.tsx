@@ -2,6 +2,7 @@
 
 import { effect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
+import { map as asked } from "./acts";
 import { IncidentCard } from "./incidentcard";
 import { theme } from "./look";
 import { NewIncident } from "./newincident";
@@ -103,6 +104,7 @@ function begin(container: HTMLElement): StreetMap {
         },
     );
     effect(() => map.show(units.value, incidents.value, positions.value, chosenUnit.value, dangers.value));
+    asked.goTo = (place) => map.goTo(place);
     map.showAll(false);
     let before = theme.peek();
     effect(() => {

@@ -164,6 +164,29 @@ export interface Dossier {
     known_cautions: KnownCaution[];
     remarks: Remark[];
     links: LinkView[];
+    earlier: Earlier[];
+}
+
+/** A closed incident at the same place. */
+export interface Earlier {
+    incident: string;
+    number: number;
+    type: string;
+    type_label: string;
+    opened_ms: number;
+    closed_ms: number;
+    disposition: string | null;
+}
+
+/** A list from which somebody was sent, as it was. `again`: whether the same question still gives it. */
+export interface ShownList {
+    ranking: number;
+    ranked_ms: number;
+    engine: string;
+    graph: string | null;
+    candidates: Candidate[];
+    choices: { unit: string; by: string; at_ms: number; reason: string | null }[];
+    again: string;
 }
 
 /** One that may be the same call, and why. */
