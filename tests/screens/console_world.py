@@ -17,6 +17,7 @@ from werkzeug.test import TestResponse
 
 from hub import accounts, incidents, schema, sessions
 from hub.board import Board
+from hub.coverage import Reach, nobody
 from hub.deeds import Deed
 from hub.incidents import Asked, Opening
 from hub.positions import Position, Positions
@@ -100,9 +101,10 @@ def world(
     maps_dir: Path | None = None,
     clock: Callable[[], int] | None = None,
     by_road: Callable[[], ByRoad | None] = lambda: None,
+    reach: Reach = nobody,
 ) -> Iterator[World]:
     """A seeded hub at `home`, its town around `middle` (lat, lon). Without a `clock` its time stands still; without
-    `by_road` it ranks by straight line."""
+    `by_road` it ranks by straight line, and without `reach` it has no coverage."""
     engine = open_store(home)
     positions, presence = Positions(), Presence()
     made: list[World] = []
@@ -137,6 +139,7 @@ def world(
             secure_cookies=False,
             link_of=presence.state,
             by_road=by_road,
+            reach=reach,
         )
     )
     app.testing = True

@@ -11,7 +11,7 @@ import { openRounds } from "./rounds";
 import type { Incident, Unit } from "./shapes";
 import { chosenIncident, chosenUnit, incidents, mayDispatch, sheet, tell, units, wall, words } from "./state";
 import { areKeysOn, turnKeys } from "./keys";
-import { WHY_ANOTHER } from "./why";
+import { WHY_ANOTHER } from "./ranking";
 
 const WHY_RELEASE = ["Enough units there", "Needed elsewhere", "Crew is done", "Sent by mistake"] as const;
 const SUGGESTED_MAX = 8;

@@ -9,7 +9,8 @@ import { type Suggestion, Unclear, remember, run, said as history, suggest } fro
 import { areKeysOn } from "./keys";
 import { refuse, said } from "./state";
 import { second } from "./time";
-import { WHY_ANOTHER, asked } from "./why";
+import { WHY_ANOTHER } from "./ranking";
+import { asked } from "./why";
 
 const FIELD = "command-line";
 const SAID_MS = 15_000; // longer than a glance away, shorter than until it could be taken for news

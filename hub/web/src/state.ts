@@ -1,7 +1,7 @@
 // What the page knows: signals that the stream fills and the parts read.
 
 import { computed, signal } from "@preact/signals";
-import type { Emergency, Health, Incident, Me, Note, Position, Streets, Unit, Words } from "./shapes";
+import type { Closure, Emergency, Health, Incident, Me, Note, Position, Streets, Unit, Words } from "./shapes";
 
 export const me = signal<Me | null>(null);
 export const words = signal<Words | null>(null);
@@ -15,6 +15,8 @@ export const notes = signal<Note[]>([]);
 export const health = signal<Health>({ quarantined: {}, alarms: [] });
 /** By unit. Replaced as a whole when a tick brings some. */
 export const positions = signal<ReadonlyMap<string, Position>>(new Map());
+/** Closed roads that nobody has opened. */
+export const closures = signal<Closure[]>([]);
 export const hasSnapshot = signal(false);
 
 export type Link = "starting" | "live" | "lost" | "signed out";

@@ -3,9 +3,9 @@
 
 import { batch } from "@preact/signals";
 import { get } from "./api";
-import type { Emergency, Health, Incident, Me, Note, PlacedUnit, Position, Snapshot, Unit } from "./shapes";
+import type { Closure, Emergency, Health, Incident, Me, Note, PlacedUnit, Position, Snapshot, Unit } from "./shapes";
 import { kept } from "./kept";
-import { agency, emergencies, hasSnapshot, health, incidents, link, notes, positions, units } from "./state";
+import { agency, closures, emergencies, hasSnapshot, health, incidents, link, notes, positions, units } from "./state";
 import { heard, silentMs } from "./time";
 
 const SILENT_MS_MAX = 12_000; // the hub speaks every 5 s at least
@@ -32,6 +32,7 @@ export function listen(): void {
         incidents.value = kept(incidents.value, whole.incidents, (incident) => incident.id);
         notes.value = whole.notes;
         health.value = whole.health;
+        closures.value = whole.closures;
         positions.value = new Map(
             whole.units.flatMap((unit): [string, Position][] => (unit.position ? [[unit.unit, unit.position]] : [])),
         );
@@ -49,6 +50,7 @@ export function listen(): void {
     on<{ incidents: Incident[] }>("incidents", (changed) => (incidents.value = kept(incidents.value, changed.incidents, (incident) => incident.id)));
     on<{ notes: Note[] }>("notes", (changed) => (notes.value = changed.notes));
     on<{ health: Health }>("health", (changed) => (health.value = changed.health));
+    on<{ closures: Closure[] }>("closures", (changed) => (closures.value = changed.closures));
     on("here", () => undefined);
     source.addEventListener("error", () => {
         if (source.readyState === EventSource.CLOSED) {

@@ -15,6 +15,7 @@ import {
 import type { Feature, Geometry } from "geojson";
 import { Protocol } from "pmtiles";
 import type { Theme } from "./look";
+import { MapLayers } from "./maplayers";
 import { mapStyle } from "./mapstyle";
 import { type Place, ageS, believed, freshness, nearbyM } from "./reckon";
 import { age, tone } from "./say";
@@ -38,6 +39,10 @@ export interface Asks {
     place: (place: Place, near: string, x: number) => void;
     unit: (unit: string) => void;
     incident: (id: string, x: number) => void;
+    /** Of a drawing: a corner was clicked, the pointer is somewhere, a double click. */
+    corner: (place: Place) => void;
+    pointer: (place: Place | null) => void;
+    drawn: () => void;
 }
 
 interface UnitOnMap {
@@ -50,7 +55,9 @@ interface UnitOnMap {
 }
 
 export class StreetMap {
+    readonly layers: MapLayers;
     private readonly map: MapLibre;
+    private isDrawing = false;
     private readonly onMap = new Map<string, UnitOnMap>();
     private readonly pins = new Map<string, { marker: Marker; looks: string }>();
     private draft: Marker | null = null;
@@ -91,12 +98,35 @@ export class StreetMap {
             this.map.addControl(new AttributionControl({ compact: false }), "bottom-right");
         }
         this.map.addControl(new NavigationControl({ showCompass: false }), "bottom-right");
-        this.map.on("style.load", () => this.addLines(this.theme));
+        this.layers = new MapLayers(this.map, theme);
+        this.map.on("style.load", () => {
+            this.addLines(this.theme);
+            this.layers.install(this.theme);
+        });
         this.top = container.getBoundingClientRect().top;
         this.height = container.clientHeight;
         this.map.on("resize", () => this.holdStill());
         this.map.on("error", () => this.failed("The street map cannot be read. Units are still shown."));
+        this.map.on("mousemove", ({ lngLat }) => {
+            if (this.isDrawing) {
+                this.asks.pointer({ lat: lngLat.lat, lon: lngLat.lng });
+            }
+        });
+        this.map.on("mouseout", () => {
+            if (this.isDrawing) {
+                this.asks.pointer(null);
+            }
+        });
+        this.map.on("dblclick", () => {
+            if (this.isDrawing) {
+                this.asks.drawn();
+            }
+        });
         this.map.on("click", (event) => {
+            if (this.isDrawing) {
+                this.asks.corner({ lat: event.lngLat.lat, lon: event.lngLat.lng });
+                return;
+            }
             const near = this.nameNear(event.point.x, event.point.y);
             this.asks.place({ lat: event.lngLat.lat, lon: event.lngLat.lng }, near, event.point.x);
         });
@@ -192,6 +222,23 @@ export class StreetMap {
         const center = this.map.getCenter();
         const near = this.nameNear(clientWidth / 2, clientHeight / 2);
         return { place: { lat: center.lat, lon: center.lng }, near, x: clientWidth / 2 };
+    }
+
+    /** Clicks are corners of a drawing, or places again. */
+    draw(isDrawing: boolean): void {
+        this.isDrawing = isDrawing;
+        if (isDrawing) {
+            this.map.doubleClickZoom.disable();
+            this.focus();
+        } else {
+            // not at once: the double click that ended it would still zoom
+            setTimeout(() => !this.isDrawing && this.map.doubleClickZoom.enable(), 400);
+        }
+    }
+
+    /** Arrow keys move the map from now on. */
+    focus(): void {
+        this.map.getCanvas().focus({ preventScroll: true });
     }
 
     /** The pin of an incident that is being written, or none. */
