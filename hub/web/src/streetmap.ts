@@ -26,11 +26,15 @@ import { symbol } from "./symbol";
 const FRAME_MS = 66; // 15 pictures a second: smooth at street speeds, easy on a machine that draws without a GPU
 const GLIDE = 0.35; // of the way to a corrected place per picture, so that an eye can follow
 const JUMP_M = 120; // further than this is not a correction
+const STEP_PX = 0.4; // a step that no eye sees is not made: from afar hundreds of units stand still for most pictures
+const TAIL_PX_MIN = 4; // a shorter tail lies under its marker
 const SHOWN_DRIFT_M = 12; // from here on a tail shows the place that was really reported
 const LINES = "belief";
 const LINES_MS = 1000; // each time draws the whole map again; markers move without
 const CLOSE_ZOOM = 15;
 const START_ZOOM_MAX = 14.5;
+const EQUATOR_M = 40_075_016.7;
+const TILE_PX = 512; // of the whole earth at zoom 0
 const NEAR_PX = 90;
 const RIM_PX = 24; // nearer to the edge than this is not in sight
 
@@ -51,6 +55,8 @@ interface UnitOnMap {
     arrow: HTMLElement;
     label: HTMLElement;
     shown: Place | null;
+    /** Where the marker stands: never more than a step from `shown`. */
+    stands: Place | null;
     looks: string;
 }
 
@@ -69,6 +75,7 @@ export class StreetMap {
     private top = 0;
     private height = 0;
     private drawnAt = 0;
+    private pixelM = 1;
     private linesAt = 0;
     private linesDrawn = "";
 
@@ -150,8 +157,7 @@ export class StreetMap {
         this.incidents = incidents;
         this.positions = positions;
         this.chosen = chosen;
-        this.showPins();
-        this.moveUnits();
+        this.showPins(); // units move with the next picture: ten ticks a second are not ten pictures more
     }
 
     /** The first look: everything that is somewhere. */
@@ -315,6 +321,7 @@ export class StreetMap {
 
     private moveUnits(): void {
         const now = this.nowMs();
+        this.pixelM = (EQUATOR_M * Math.cos((this.map.getCenter().lat * Math.PI) / 180)) / (TILE_PX * 2 ** this.map.getZoom());
         const present = new Set<string>();
         for (const unit of this.units) {
             const position = this.positions.get(unit.unit);
@@ -347,8 +354,9 @@ export class StreetMap {
                 lon: before.lon + (target.lon - before.lon) * GLIDE,
             };
         }
-        if (before === null || nearbyM(before, on.shown) > 0.05) {
+        if (on.stands === null || nearbyM(on.stands, on.shown) > this.pixelM * STEP_PX) {
             on.marker.setLngLat([on.shown.lon, on.shown.lat]);
+            on.stands = on.shown;
         }
         const fresh = freshness(position, now);
         const seconds = ageS(position, now);
@@ -382,7 +390,7 @@ export class StreetMap {
             this.asks.unit(unit.unit);
         });
         const marker = new Marker({ element: face }).setLngLat([at.lon, at.lat]).addTo(this.map);
-        const made: UnitOnMap = { marker, face, arrow, label, shown: null, looks: "" };
+        const made: UnitOnMap = { marker, face, arrow, label, shown: null, stands: null, looks: "" };
         this.onMap.set(unit.unit, made);
         return made;
     }
@@ -458,7 +466,7 @@ export class StreetMap {
             const said = this.positions.get(unit);
             if (on.shown !== null && said !== undefined && said.lat !== null && said.lon !== null) {
                 const place = { lat: said.lat, lon: said.lon };
-                if (nearbyM(place, on.shown) > SHOWN_DRIFT_M) {
+                if (nearbyM(place, on.shown) > Math.max(SHOWN_DRIFT_M, this.pixelM * TAIL_PX_MIN)) {
                     features.push(line("tail", place, on.shown));
                 }
             }
