@@ -228,7 +228,7 @@ function Why() {
                 </button>
             ))}
             <button type="button" class="chip not" onClick={() => (asked.value = null)}>
-                Send nobody
+                Send nobody <kbd aria-hidden="true">Esc</kbd>
             </button>
         </div>
     );
