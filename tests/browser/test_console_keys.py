@@ -184,7 +184,9 @@ def test_send_by_number_shows_the_list_first_and_sends_the_second_time(page: Pag
         ("send CARE-4 3", "Another unit is first. Say why you send this one."),
     ],
 )
-def test_what_the_line_cannot_do_it_says_in_one_sentence_and_keeps_the_words(page: Page, line: str, sentence: str) -> None:
+def test_what_the_line_cannot_do_it_says_in_one_sentence_and_keeps_the_words(
+    page: Page, line: str, sentence: str
+) -> None:
     say(page, line)
     expect(said(page)).to_have_text(sentence)
     expect(page.get_by_label("Command", exact=True)).to_have_value(line)
@@ -229,7 +231,9 @@ def test_the_sheet_lists_every_key_once_and_no_key_acts_behind_it(page: Page, se
     rest_on(page, "i3")
     page.keyboard.press("?")
     sheet = page.get_by_role("dialog", name="Keys and commands")
-    shown = [key for cell in sheet.locator(".single dt").all() for key in [" ".join(cell.locator("kbd").all_text_contents())]]
+    shown = [
+        key for cell in sheet.locator(".single dt").all() for key in [" ".join(cell.locator("kbd").all_text_contents())]
+    ]
     assert len(shown) == len(set(shown))
     for key in ("j ↓", "k ↑", "u", "n", "1 Enter", "2 … 9", "t", "m", "r", "w", "c", "/", "?", "Alt E"):
         assert key in shown
@@ -274,7 +278,9 @@ def test_a_new_incident_out_of_sight_moves_the_map_only_while_nobody_works_with_
     page.keyboard.press("u")  # somebody is here
     before = pin.bounding_box()
     with served.hub.engine.begin() as connection:
-        row = dict(connection.execute(schema.incident.select().where(schema.incident.c.incident == "i2")).mappings().one())
+        row = dict(
+            connection.execute(schema.incident.select().where(schema.incident.c.incident == "i2")).mappings().one()
+        )
         row |= {"incident": "far", "number": 77, "lat": row["lat"] + 1.0, "encounter": b"f" * 16}
         connection.execute(schema.incident.insert().values(**row))
     served.hub.board.changed()

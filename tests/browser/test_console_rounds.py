@@ -123,7 +123,9 @@ def test_a_unit_that_is_not_fit_any_more_is_not_sent_by_a_plan_and_the_others_ar
         )
     sheet.get_by_role("button", name="Send all 2, together").click()
     sheet.get_by_role("button", name="Yes, send these 2").click()
-    expect(sheet.locator("[data-incident-of='i3']")).to_contain_text(re.compile("CARE-2 is not fit any more: out of service"))
+    expect(sheet.locator("[data-incident-of='i3']")).to_contain_text(
+        re.compile("CARE-2 is not fit any more: out of service")
+    )
     expect(said(page)).to_have_text("1 sent, 1 not: the plan says why.")
     assert sent_to(served, "i3") == []
     assert [unit for unit, _ in sent_to(served, "i2")] == ["u1"]
