@@ -29,6 +29,8 @@ const CORNERS_MAX = 60;
 
 const EMPTY: Sketch = { shape: "area", corners: [], pointer: null, radiusM: 50, isDrawn: false };
 export const sketch = signal<Sketch>(EMPTY);
+/** Whether the drawing goes by keys: then a cross shows where the next corner would be. */
+export const byKeys = signal(true);
 /** Whether the list of closures lies over the map. */
 export const isListed = signal(false);
 
@@ -45,6 +47,7 @@ export function hasEnough(one: Sketch): boolean {
 export function beginDrawing(shape: Shape = "area"): void {
     sketch.value = { ...EMPTY, shape };
     isListed.value = false;
+    byKeys.value = true;
     drawing.value = true;
 }
 
@@ -172,6 +175,7 @@ function drawingKey(event: KeyboardEvent): void {
     if (event.ctrlKey || event.altKey || event.metaKey || (at instanceof Element && at.closest(WRITES_OR_PRESSES) !== null)) {
         return;
     }
+    byKeys.value = true;
     const does = DRAWING_KEYS[event.key];
     const isOthers = event.key.length === 1 && !"+-=?".includes(event.key);
     if (does !== undefined || isOthers) {

@@ -2,8 +2,8 @@
 
 import type { Place } from "./reckon";
 
-export const mapDoes: { goTo: (place: Place) => void; focus: () => void; center: () => Place | null } = {
-    goTo: () => undefined,
+export const mapDoes: { showPlaces: (places: readonly Place[]) => void; focus: () => void; center: () => Place | null } = {
+    showPlaces: () => undefined,
     focus: () => undefined,
     center: () => null,
 };

@@ -29,9 +29,10 @@ const CLOSED = "closed";
 const REACH = "reach";
 const TRAIL = "trail";
 const DRAWN = "drawn";
-const HATCH_PX = 20;
+const HATCH_PX = 24;
 const SIGN_PX = 44;
 const STAMP_MS = 5 * 60_000; // a time beside the trail for each
+const NAMED_HOLE_MS = 2 * 60_000; // a record of the way comes a minute after it: that much is not unknown but not here yet
 const DASHES: readonly (readonly number[] | null)[] = [null, [3, 1.6], [0.8, 1.8]]; // the nearest area first: solid, dashed, dotted
 
 const NOTHING = { type: "FeatureCollection" as const, features: [] as Feature[] };
@@ -79,7 +80,10 @@ export class MapLayers {
         const areas = reach?.areas ?? [];
         this.put(
             REACH,
-            areas.map((area) => feature({ type: "Polygon", coordinates: area.rings }, { band: bands.indexOf(area.minutes), name: `${area.minutes} min` })),
+            areas.flatMap((area) => [
+                feature({ type: "Polygon", coordinates: area.rings }, { band: bands.indexOf(area.minutes) }),
+                ...ends(area.rings[0] ?? []).map((at) => feature({ type: "Point", coordinates: at }, { name: `${area.minutes} min` })),
+            ]),
         );
     }
 
@@ -104,14 +108,16 @@ export class MapLayers {
 
     private addReach(): void {
         const ink = INKS[this.theme];
-        const ground = this.under("building", "rail", "oneway");
+        const ground = this.under("rail", "oneway"); // over the houses, under every street
         const labels = this.under("oneway");
         this.map.addLayer(
             {
                 id: "reach-area",
                 type: "fill",
                 source: REACH,
-                paint: { "fill-color": ink.reach, "fill-opacity": this.theme === "day" ? 0.13 : 0.16, "fill-antialias": false },
+                filter: ["==", ["geometry-type"], "Polygon"],
+                // three over each other; by night no ground is brighter than a street
+                paint: { "fill-color": ink.reach, "fill-opacity": this.theme === "day" ? 0.11 : 0.06, "fill-antialias": false },
             },
             ground,
         );
@@ -122,7 +128,7 @@ export class MapLayers {
                     id: `reach-edge-${band}`,
                     type: "line",
                     source: REACH,
-                    filter: ["==", ["get", "band"], band],
+                    filter: ["all", ["==", ["geometry-type"], "Polygon"], ["==", ["get", "band"], band]],
                     layout: { "line-cap": band === 2 ? "round" : "butt", "line-join": "round" },
                     paint: dashes === null ? paint : { ...paint, "line-dasharray": [...dashes] },
                 },
@@ -133,16 +139,9 @@ export class MapLayers {
             id: "reach-name",
             type: "symbol",
             source: REACH,
-            layout: {
-                "symbol-placement": "line",
-                "symbol-spacing": 380,
-                "text-field": ["get", "name"],
-                "text-font": STRONG,
-                "text-size": 13,
-                "text-max-angle": 40,
-                "text-padding": 4,
-            },
-            paint: { "text-color": ink.reach, "text-halo-color": ink.halo, "text-halo-width": 2 },
+            filter: ["==", ["geometry-type"], "Point"],
+            layout: { "text-field": ["get", "name"], "text-font": STRONG, "text-size": 14, "text-padding": 2 },
+            paint: { "text-color": ink.reach, "text-halo-color": ink.halo, "text-halo-width": 2.5 },
         });
     }
 
@@ -174,11 +173,11 @@ export class MapLayers {
                 "text-font": STRONG,
                 "text-size": 13,
                 "text-anchor": "top",
-                "text-offset": [0, 1.05],
+                "text-offset": [0, 1.1],
                 "text-max-width": 12,
                 "text-optional": true,
             },
-            paint: { "text-color": ink.closed, "text-halo-color": ink.halo, "text-halo-width": 2 },
+            paint: { "text-color": ink.closed, "text-halo-color": ink.halo, "text-halo-width": 3.5 },
         });
     }
 
@@ -294,6 +293,12 @@ function closedRing(ring: Ring): Ring {
     return first === undefined ? ring : [...ring, first];
 }
 
+/** The corners of a ring that lie farthest to the four sides: where its name is read. */
+function ends(ring: Ring): Ring {
+    const most = (value: (at: [number, number]) => number): [number, number] | undefined => [...ring].sort((a, b) => value(b) - value(a))[0];
+    return [most(([, lat]) => lat), most(([lon]) => lon), most(([, lat]) => -lat), most(([lon]) => -lon)].filter((at) => at !== undefined);
+}
+
 function closedFeatures(closure: Closure): Feature[] {
     const areas = closure.rings.map((ring) => feature({ type: "Polygon", coordinates: [closedRing(ring)] }, { kind: "area" }));
     // A street's rings overlap at its bends: its edge is the street itself.
@@ -324,9 +329,11 @@ function trailFeatures(trail: Trail): Feature[] {
         const end = piece.at(-1);
         const next = trail.pieces[at + 1]?.[0];
         if (end !== undefined && next !== undefined) {
-            const minutes = Math.max(1, Math.round((next.at_ms - end.at_ms) / 60_000));
             features.push(feature({ type: "LineString", coordinates: [lonLat(end), lonLat(next)] }, { kind: "hole" }));
-            features.push(feature({ type: "Point", coordinates: lonLat(middleOf([end, next])) }, { kind: "gap", name: `${minutes} min unknown` }));
+            if (next.at_ms - end.at_ms >= NAMED_HOLE_MS) {
+                const minutes = Math.round((next.at_ms - end.at_ms) / 60_000);
+                features.push(feature({ type: "Point", coordinates: lonLat(middleOf([end, next])) }, { kind: "gap", name: `${minutes} min unknown` }));
+            }
         }
     });
     return features;
@@ -364,7 +371,7 @@ function painted(px: number, paint: (pen: CanvasRenderingContext2D) => void): Im
 function hatch(ink: string): ImageData {
     return painted(HATCH_PX, (pen) => {
         pen.strokeStyle = ink;
-        pen.lineWidth = 4;
+        pen.lineWidth = 3;
         for (const from of [-HATCH_PX, 0, HATCH_PX]) {
             pen.beginPath();
             pen.moveTo(from - 2, HATCH_PX + 2);

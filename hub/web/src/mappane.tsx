@@ -3,7 +3,7 @@
 import { effect } from "@preact/signals";
 import { map as mapActs } from "./acts";
 import { useEffect, useRef } from "preact/hooks";
-import { addCorner, endDrawing, pointAt, sketch, standing, watchDrawing } from "./closures";
+import { addCorner, byKeys, endDrawing, pointAt, sketch, standing, watchDrawing } from "./closures";
 import { covered, watchCoverage } from "./coverage";
 import { IncidentCard } from "./incidentcard";
 import { theme } from "./look";
@@ -106,7 +106,10 @@ function begin(container: HTMLElement): StreetMap {
                 card.value = { kind: "incident", id, side: awayFrom(x, container.clientWidth) };
             },
             corner: addCorner,
-            pointer: pointAt,
+            pointer: (place) => {
+                byKeys.value = false;
+                pointAt(place);
+            },
             drawn: () => void endDrawing(),
         },
         (sentence) => {
@@ -122,7 +125,8 @@ function begin(container: HTMLElement): StreetMap {
             map.setTheme(theme.value);
         }
     });
-    mapActs.goTo = mapDoes.goTo = (place) => map.goTo(place);
+    mapActs.goTo = (place) => map.goTo(place);
+    mapDoes.showPlaces = (places) => map.showPlaces(places);
     mapDoes.focus = () => map.focus();
     mapDoes.center = () => map.center().place;
     effect(() => map.layers.showClosures(standing.value));

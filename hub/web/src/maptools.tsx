@@ -10,12 +10,12 @@ import {
     type Shape,
     addCorner,
     beginDrawing,
+    byKeys,
     chooseShape,
     closeRoad,
     hasEnough,
     isListed,
     leaveDrawing,
-    middleOf,
     openAgain,
     placesFor,
     sketch,
@@ -43,7 +43,7 @@ export function MapTools() {
     }
     return (
         <>
-            <div class="map-tools">
+            <div class="map-tools" hidden={drawing.value}>
                 <button type="button" aria-pressed={coverage.value} onClick={() => (coverage.value = !coverage.value)}>
                     Coverage
                 </button>
@@ -56,7 +56,7 @@ export function MapTools() {
                 {trailOf.value === null ? null : <TrailLegend />}
                 {coverage.value ? <CoverageLegend /> : null}
             </div>
-            {drawing.value && !sketch.value.isDrawn ? <div class="map-cross" aria-hidden="true" /> : null}
+            {drawing.value && byKeys.value && !sketch.value.isDrawn ? <div class="map-cross" aria-hidden="true" /> : null}
         </>
     );
 }
@@ -95,7 +95,7 @@ function Row({ closure }: { closure: Closure }) {
     const left = closure.until_ms === null ? "until somebody opens it" : `until ${clock(closure.until_ms)}, ${age((closure.until_ms - now) / 1000)} left`;
     return (
         <li>
-            <button type="button" class="link" onClick={() => mapDoes.goTo(middleOf(closure.corners))}>
+            <button type="button" class="link" onClick={() => mapDoes.showPlaces(closure.rings.flat().map(([lon, lat]) => ({ lat, lon })))}>
                 {closure.reason}
             </button>
             <small>
@@ -183,9 +183,7 @@ function Drawing() {
                 ))}
             </div>
             <p class="hint">
-                {hint} {drawn.shape === "spot" ? null : <>Enter or a double click ends, Backspace takes the last one back.</>}
-                <br />
-                Without a mouse: arrows move the map, Space takes the cross in its middle.
+                {hint} {drawn.shape === "spot" ? null : <>Enter or a double click ends.</>} By keys: arrows move the map, Space takes its middle.
             </p>
             <AtAddress />
             {drawn.shape === "area" ? null : (
@@ -204,7 +202,7 @@ function Drawing() {
                 {drawn.corners.length === 0 ? "Nothing drawn yet." : drawn.shape === "spot" ? "The place is set." : `${drawn.corners.length} ${drawn.shape === "area" ? "corners" : "points"}.`}
                 {drawn.corners.length > 0 && drawn.shape !== "spot" ? (
                     <button type="button" class="link" onClick={takeBack}>
-                        Take the last back
+                        Take the last back<kbd>⌫</kbd>
                     </button>
                 ) : null}
             </p>
@@ -286,7 +284,7 @@ function AtAddress() {
                                     if (sketch.value.corners.length === 0) {
                                         chooseShape("spot");
                                     }
-                                    mapDoes.goTo(one);
+                                    mapDoes.showPlaces([one]);
                                     addCorner({ lat: one.lat, lon: one.lon });
                                     found.value = [];
                                     text.value = "";
@@ -362,6 +360,9 @@ function TrailLegend() {
                     {end === undefined ? "" : `Newest point ${age((second.value - end.at_ms) / 1000)} old.`}
                     {shown.pieces.length > 1 ? " Dashed: nothing is known of the way." : ""}
                     {shown.dropped > 0 ? ` ${shown.dropped} points were thinned away aboard.` : ""}
+                    <button type="button" class="link" onClick={() => mapDoes.showPlaces(shown.pieces.flat())}>
+                        Show all of it
+                    </button>
                 </p>
             )}
         </section>
