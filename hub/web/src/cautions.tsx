@@ -28,7 +28,7 @@ export function cautionsSay(incident: Incident): string {
 /** One caution, with all that makes it worth believing or not. */
 export function CautionLine({ one, end }: { one: KnownCaution; end?: () => void }) {
     const now = second.value;
-    const about = one.scope === "person" ? "about the person" : one.scope === "area" ? `within ${one.radius_m} m` : "at this address";
+    const about = one.scope === "person" ? "the person" : one.scope === "area" ? `within ${one.radius_m} m` : "this address";
     return (
         <li class="caution-line" data-severity={one.severity}>
             <b>{one.text}</b>

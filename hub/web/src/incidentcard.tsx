@@ -48,7 +48,7 @@ function Body({ incident }: { incident: Incident }) {
     const isOpen = incident.state === "open";
     const mayAct = mayDispatch.value && isOpen;
     const on = incident.assignments.filter((sent) => sent.released_ms === null);
-    const ranks = mayAct && !isCorrecting && (isRanking ?? on.length === 0);
+    const ranks = mayAct && (isRanking ?? on.length === 0);
     const links = dossier?.links ?? [];
     const remarks = dossier?.remarks ?? [];
     const hints = useHints(incident, links, mayAct);
@@ -57,16 +57,23 @@ function Body({ incident }: { incident: Incident }) {
         turn: (isNow) => setUnfolded(isNow ? name : null),
     });
     const sent = (): void => setRanking(false);
+    const head = <Head incident={incident} mayCorrect={mayAct && dossier !== null} isCorrecting={isCorrecting} correct={setCorrecting} />;
+    if (isCorrecting && mayAct && dossier !== null) {
+        return (
+            <div class="card-body incident-card">
+                {head}
+                <div class="card-scroll">
+                    <Correcting incident={incident} need={dossier.need} done={() => setCorrecting(false)} />
+                </div>
+            </div>
+        );
+    }
     return (
         <div class="card-body incident-card" data-state={incident.state}>
-            <Head incident={incident} mayCorrect={mayAct && dossier !== null} isCorrecting={isCorrecting} correct={setCorrecting} />
+            {head}
             <div class="card-scroll">
                 <Refusal says={wrong} />
-                {isCorrecting && dossier !== null ? (
-                    <Correcting incident={incident} need={dossier.need} done={() => setCorrecting(false)} />
-                ) : (
-                    <Told incident={incident} />
-                )}
+                <Told incident={incident} />
                 {isOpen ? <Pressing incident={incident} unfold={setUnfolded} /> : <Ended incident={incident} />}
                 {on.map((one) => (
                     <OnIt incident={incident} sent={one} key={one.id} />
@@ -104,7 +111,7 @@ function Body({ incident }: { incident: Incident }) {
                 <div class="card-foot">
                     {ranks ? (
                         <SendFirst incident={incident} done={sent} isEager={on.length === 0} />
-                    ) : isCorrecting ? null : (
+                    ) : (
                         <button type="button" class="wide" onClick={() => setRanking(true)}>
                             {on.length === 0 ? "Choose a unit" : "Send another unit"}
                         </button>

@@ -56,7 +56,7 @@ function blank(): Draft {
     };
 }
 
-export function NewIncident({ lat, lon, near, side, isGuess }: { lat: number; lon: number; near: string; side: Side; isGuess?: boolean }) {
+export function NewIncident({ lat, lon, near, side, isGuess, isNamed }: { lat: number; lon: number; near: string; side: Side; isGuess?: boolean; isNamed?: boolean }) {
     const known = words.value;
     const doing = useDoing();
     const [hints, setHints] = useState<Hint[]>([]);
@@ -74,8 +74,8 @@ export function NewIncident({ lat, lon, near, side, isGuess }: { lat: number; lo
             return;
         }
         // words of another place beside this pin would send a unit to one and name the other
-        say({ place: near, isOwn: false, picked: "", note: null });
-        if (isGuess !== true) {
+        say({ place: isGuess === true ? "" : near, isOwn: isNamed === true, picked: isNamed === true ? `${lat} ${lon}` : "", note: null });
+        if (isGuess !== true && isNamed !== true) {
             wordsFor({ lat, lon }).then(
                 (found) => {
                     const at = card.peek();
@@ -89,10 +89,12 @@ export function NewIncident({ lat, lon, near, side, isGuess }: { lat: number; lo
     }, [lat, lon]);
     const { type, place } = is;
     useEffect(() => {
+        if (isGuess === true) {
+            setHints([]); // nobody has said where it is
+            return;
+        }
         const soon = setTimeout(() => {
-            if (isGuess !== true || draft.peek().isOwn) {
-                hintsFor({ type, lat, lon, place }).then(setHints, () => setHints([]));
-            }
+            hintsFor({ type, lat, lon, place }).then(setHints, () => setHints([]));
         }, HINT_MS);
         return () => clearTimeout(soon);
     }, [type, place, lat, lon, isGuess]);
@@ -211,16 +213,16 @@ export function TypeSelect({ value, turn, isFirst }: { value: string; turn: (cod
     const labels = new Map((words.value?.types ?? []).map((one) => [one.code, one.label]));
     const grouped = new Set(GROUPS.flatMap(([, codes]) => codes));
     const rest = [...labels.keys()].filter((code) => !grouped.has(code)); // of a newer hub
-    const focus = (field: HTMLSelectElement | null): void => {
-        if (field !== null && isFirst && field.dataset.seen === undefined) {
-            field.dataset.seen = "1";
-            field.focus({ preventScroll: true });
+    const field = useRef<HTMLSelectElement>(null);
+    useEffect(() => {
+        if (isFirst) {
+            field.current?.focus({ preventScroll: true });
         }
-    };
+    }, []);
     return (
         <label>
             Type
-            <select ref={focus} value={value} onChange={(event) => turn(event.currentTarget.value)}>
+            <select ref={field} value={value} onChange={(event) => turn(event.currentTarget.value)}>
                 {[...GROUPS, ...(rest.length === 0 ? [] : [["More", rest] as [string, string[]]])].map(([group, codes]) => (
                     <optgroup label={group} key={group}>
                         {codes.map((code) => (

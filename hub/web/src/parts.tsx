@@ -1,7 +1,7 @@
 // Small things that several parts of the page show.
 
 import type { ComponentChildren } from "preact";
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { sentence } from "./api";
 import { type Tone, tone } from "./say";
 import { PATHS } from "./symbol";
@@ -77,8 +77,14 @@ export function Choice(props: { label: string; all: readonly [string, string][];
 
 /** What is not pressing: one line that says how it stands, and the rest behind it. Of one card only one is unfolded. */
 export function Fold(props: { title: string; says: string; isPressing?: boolean; isOpen: boolean; turn: (isOpen: boolean) => void; children: ComponentChildren }) {
+    const here = useRef<HTMLElement>(null);
+    useEffect(() => {
+        if (props.isOpen) {
+            here.current?.scrollIntoView({ block: "nearest" });
+        }
+    }, [props.isOpen]);
     return (
-        <section class="fold" data-open={props.isOpen}>
+        <section class="fold" data-open={props.isOpen} ref={here}>
             <h3>
                 <button type="button" aria-expanded={props.isOpen} onClick={() => props.turn(!props.isOpen)}>
                     <span>{props.title}</span>

@@ -1,6 +1,6 @@
 // What was shown when somebody was sent: the list as it was, who was chosen of it and why, and whether it comes out again.
 
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { get } from "./api";
 import { Refusal, useDoing } from "./parts";
 import { Line } from "./ranking";
@@ -10,11 +10,17 @@ import type { Incident, ShownList } from "./shapes";
 export function ShownThen({ incident }: { incident: Incident }) {
     const doing = useDoing();
     const [lists, setLists] = useState<ShownList[] | null>(null);
+    const here = useRef<HTMLDivElement>(null);
+    useEffect(() => {
+        if (lists !== null) {
+            here.current?.scrollIntoView({ block: "start" });
+        }
+    }, [lists]);
     const look = async (): Promise<void> => {
         await doing.go(async () => setLists(await get<ShownList[]>(`/api/v1/incidents/${incident.id}/rankings`)));
     };
     return (
-        <div class="shown-then">
+        <div class="shown-then" ref={here}>
             <Refusal says={doing.wrong} />
             <button type="button" class="link more" aria-expanded={lists !== null} onClick={() => (lists === null ? void look() : setLists(null))}>
                 {lists === null ? "Show what was shown then" : "Hide what was shown then"}
