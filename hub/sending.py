@@ -15,7 +15,7 @@ from hub.positions import Position
 from hub.rank import DEFAULTS, Candidate, Rules, first_fit
 from hub.rankings import ByRoad
 from hub.rings import Spot, holds
-from hub.schema import assignment, device, ranking, unit
+from hub.schema import account, assignment, device, incident, ranking, unit
 from hub.snapshot import UnitView, is_usable
 
 
@@ -100,6 +100,7 @@ def assign(connection: Connection, incident_id: str, sending: Sending, deed: Dee
     reason = _reason_for(connection, incident_id, sending)
     device_id = _terminal_of(connection, sending.unit)
     _require_not_there(connection, sending.unit, incident_id)
+    _require_still_so(connection, incident_id, sending)
     connection.execute(
         insert(assignment).values(
             assignment=sending.id,
@@ -157,3 +158,27 @@ def _require_not_there(connection: Connection, unit_id: str, incident_id: str) -
     ).scalar()
     if there is not None:
         raise Refused("busy", f"{there} was sent to this incident already.")
+
+
+def _require_still_so(connection: Connection, incident_id: str, sending: Sending) -> None:
+    """Refused when somebody sent the unit elsewhere after this list was made: two dispatchers who look at two lists with
+    the same first unit must not both believe that they have it."""
+    listed = rankings.candidates_of(connection, sending.ranking, incident_id) or ()
+    was_fit = any(one.unit == sending.unit and one.fit for one in listed)
+    made_ms = select(ranking.c.ranked_ms).where(ranking.c.ranking == sending.ranking).scalar_subquery()
+    since = assignment.c.offered_ms >= made_ms if was_fit else assignment.c.offered_ms > made_ms
+    taken = connection.execute(
+        select(unit.c.call_sign, incident.c.number, account.c.name, assignment.c.offered_by)
+        .select_from(assignment)
+        .join(unit, unit.c.unit == assignment.c.unit)
+        .join(incident, incident.c.incident == assignment.c.incident)
+        .outerjoin(account, account.c.account == assignment.c.offered_by)
+        .where(assignment.c.unit == sending.unit, assignment.c.released_ms.is_(None), since)
+        .order_by(assignment.c.offered_ms.desc())
+    ).first()
+    if taken is not None:
+        raise Refused(
+            "busy",
+            f"{taken.name or taken.offered_by} sent {taken.call_sign} to #{taken.number} meanwhile. "
+            "Rank the units again.",
+        )

@@ -35,8 +35,10 @@ from hub.web.pages import page_views
 from hub.web.places import place_views
 from hub.web.reading import reading_views
 from hub.web.remembering import remembering_views
+from hub.web.showing import showing_views
 from hub.web.signin import sign_in_views
 from hub.web.streets import street_views
+from hub.web.wall import wall_views
 from hub.web.words import word_views
 
 THREADS = VIEWERS_MAX + 32  # of the server: each open page holds one for its stream
@@ -129,10 +131,12 @@ def create_console(parts: ConsoleParts) -> Flask:
     app.register_blueprint(ending_views(acting))
     app.register_blueprint(closing_views(acting))
     app.register_blueprint(dispatch_views(acting, parts.positions, parts.link_of, parts.rules, parts.by_road))
+    app.register_blueprint(showing_views(acting))
     app.register_blueprint(layer_views(acting, parts.positions, parts.link_of, Covering(parts.reach)))
     app.register_blueprint(emergency_views(parts.engine, parts.changed, parts.now_ms))
     app.register_blueprint(street_views(parts.maps_dir))
     app.register_blueprint(place_views(parts.maps_dir))
+    app.register_blueprint(wall_views(parts.engine, parts.agency, parts.link_of, parts.now_ms))
     app.register_error_handler(Refused, lambda refused: _refusal(refused.code, refused.sentence, http_status(refused)))
     app.register_error_handler(HTTPException, _http_error)
     app.after_request(lambda answer: _protected(answer, parts.secure_cookies))
@@ -140,7 +144,7 @@ def create_console(parts: ConsoleParts) -> Flask:
 
 
 def _refusal(code: str, sentence: str, status: int) -> Response:
-    if request.path.startswith(("/api/", "/map/")):
+    if request.path.startswith(("/api/", "/map/", "/wall/")):
         return answers.json(Wrong(code=code, message=sentence), status)
     return Response(render_template("refused.html", sentence=sentence), status)
 

@@ -31,7 +31,7 @@ from wire.fix import Fix
 NOW_MS = 1_795_000_000_000
 PASSWORD = "nine hours and counting"
 ORIGIN = "http://localhost"
-ACCOUNTS = {"nina": "dispatcher", "omar": "supervisor", "kit": "fleet_tech", "ruth": "desk_clinician"}
+ACCOUNTS = {"nina": "dispatcher", "omar": "supervisor", "kit": "fleet_tech", "ruth": "desk_clinician", "hall": "wall"}
 
 STAFF = (
     ("dana", "Alder", "specialist", "clinician youth", "eng"),

@@ -5,7 +5,7 @@
 // line that broke, is the same act, and the hub does it once.
 
 import { signal } from "@preact/signals";
-import { No, get, post } from "./api";
+import { No, get, post, sentence } from "./api";
 import type { Answer, Assignment, Changed, Hint, Incident, NewCaution, Opening, Place, Ranked } from "./shapes";
 import { card, chosenIncident, incidents } from "./state";
 import { hubNowMs } from "./time";
@@ -46,8 +46,9 @@ export function openIncident(id: string): void {
 }
 
 /** The card of a new incident at a place; `isGuess`: nobody pointed at it, so the address is asked first. */
-export function beginAt(place: Point, near: string, isGuess = false): void {
-    card.value = { kind: "new", lat: place.lat, lon: place.lon, near, side: "right", isGuess };
+export function beginAt(place: Point | Hit, near: string, isGuess = false): void {
+    const isNamed = "label" in place; // an address that was chosen keeps its words
+    card.value = { kind: "new", lat: place.lat, lon: place.lon, near, side: "right", isGuess, isNamed };
 }
 
 /** Places by their words, the likeliest first, those near a point before others. */
@@ -193,7 +194,11 @@ export async function sendUnit(id: string, unit: string, reason?: string): Promi
         ...(reason === undefined ? {} : { reason }),
     });
     if (was !== null) {
-        await leave(was, candidate.unit, number(id));
+        try {
+            await leave(was, candidate.unit, number(id));
+        } catch (no) {
+            throw new No("half", `${candidate.call_sign} is sent, and still on #${was} too: ${sentence(no)}`);
+        }
     }
 }
 

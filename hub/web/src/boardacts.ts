@@ -3,6 +3,7 @@
 import { LIST_MS_MAX, type Shown, beginAt, lists, openIncident, rank, sendFirst, sendUnit } from "./acts";
 import { sentence } from "./api";
 import { ordered } from "./incidents";
+import { mapDoes } from "./mapdoes";
 import { shown as onMap } from "./mappane";
 import { step } from "./order";
 import { minutes } from "./say";
@@ -74,7 +75,7 @@ export function toMap(): void {
     } else if (incident !== undefined) {
         onMap.map?.goTo(incident);
     }
-    document.querySelector<HTMLElement>(".map canvas")?.focus({ preventScroll: true });
+    mapDoes.focus();
 }
 
 export function beginAtCenter(): void {

@@ -3,7 +3,7 @@
 import { type Hit, addRemark, beginAt, closeIncident, findAddress, linkTo, mergeInto, openIncident, release, sendFirst, sendUnit, settleByPhone } from "./acts";
 import { post } from "./api";
 import { freshList, listOf, lookAtUnit, openOne, beginAtCenter, spoken, turnCoverage, turnTrail } from "./boardacts";
-import { type Command, type Suggestion, Unclear, register } from "./commands";
+import { type Command, type IsWanted, type Suggestion, Unclear, register } from "./commands";
 import { ordered } from "./incidents";
 import { theme, switchTheme } from "./look";
 import { shown as onMap } from "./mappane";
@@ -11,7 +11,7 @@ import { openRounds } from "./rounds";
 import type { Incident, Unit } from "./shapes";
 import { chosenIncident, chosenUnit, incidents, mayDispatch, sheet, tell, units, wall, words } from "./state";
 import { areKeysOn, turnKeys } from "./keys";
-import { WHY_ANOTHER } from "./why";
+import { WHY_ANOTHER } from "./ranking";
 
 const WHY_RELEASE = ["Enough units there", "Needed elsewhere", "Crew is done", "Sent by mistake"] as const;
 const SUGGESTED_MAX = 8;
@@ -103,14 +103,19 @@ function isBusy(unit: Unit): boolean {
 const found = new Map<string, Hit>(); // by what the line says of it
 const FOUND_MAX = 200;
 const TYPED_MIN = 3;
+const REST_MS = 120; // of the hand: an address is asked for by words, not by letters
 
 function saidAs(hit: Hit): string {
     return hit.around === "" ? hit.label : `${hit.label}, ${hit.around}`;
 }
 
-async function addresses(before: string, args: string[]): Promise<Suggestion[]> {
+async function addresses(before: string, args: string[], isWanted: IsWanted): Promise<Suggestion[]> {
     const text = args.join(" ").trim();
     if (text.length < TYPED_MIN) {
+        return [];
+    }
+    await new Promise((done) => setTimeout(done, REST_MS));
+    if (!isWanted()) {
         return [];
     }
     const hits = await findAddress(text, onMap.map?.center().place).catch(() => []);
@@ -166,7 +171,7 @@ const NEW: Command = {
         beginAt(hit, hit.label);
         tell(`${saidAs(hit)}${others > 0 ? `, the likeliest of ${others + 1}` : ""}.${hit.note ? ` ${hit.note}` : ""}`);
     },
-    suggest: (args) => addresses("new", args),
+    suggest: (args, isWanted) => addresses("new", args, isWanted),
 };
 
 const SEND: Command = {
@@ -239,10 +244,10 @@ const FIND: Command = {
             tell(saidAs(hit));
         }
     },
-    suggest: async (args) => {
+    suggest: async (args, isWanted) => {
         const [first = ""] = args;
         const here = args.length === 1 ? [...callSigns("find", first, () => true, true), ...(isNumber(first) ? numbers("find", first) : [])] : [];
-        return [...here, ...(await addresses("find", args))].slice(0, SUGGESTED_MAX);
+        return [...here, ...(await addresses("find", args, isWanted))].slice(0, SUGGESTED_MAX);
     },
 };
 

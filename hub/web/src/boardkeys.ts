@@ -10,6 +10,9 @@ import { asked } from "./why";
 
 const OTHERS = ["2", "3", "4", "5", "6", "7", "8", "9"] as const;
 
+/** Whoever draws a closure sends nobody by the way. */
+const isFree = (): boolean => !drawing.value;
+
 export function registerKeys(): void {
     onKey("j", { group: "Incidents", shows: "j ↓", says: "next incident; its card opens where you rest", repeats: true, run: () => walkIncidents(1) });
     onKey("ArrowDown", { says: "", repeats: true, run: () => walkIncidents(1) });
@@ -17,11 +20,11 @@ export function registerKeys(): void {
     onKey("ArrowUp", { says: "", repeats: true, run: () => walkIncidents(-1) });
     onKey("n", { group: "Incidents", says: "new incident", run: beginAtCenter });
 
-    onKey("1", { group: "Sending", shows: "1 Enter", says: "send the first of the list that is open", run: () => void sendTheFirst() });
-    onKey("Enter", { says: "", when: () => openOne() !== undefined, run: () => void sendTheFirst() });
+    onKey("1", { group: "Sending", shows: "1 Enter", says: "send the first of the list that is open", when: isFree, run: () => void sendTheFirst() });
+    onKey("Enter", { says: "", when: () => isFree() && openOne() !== undefined, run: () => void sendTheFirst() });
     for (const nth of OTHERS) {
         const says = nth === "2" ? "send another of the list; asks why in one tap" : "";
-        onKey(nth, { group: "Sending", shows: "2 … 9", says, run: () => void sendNth(Number(nth)) });
+        onKey(nth, { group: "Sending", shows: "2 … 9", says, when: isFree, run: () => void sendNth(Number(nth)) });
     }
     onKey("r", { group: "Sending", says: "rounds: all waiting incidents solved together", over: true, when: () => !wall.value, run: () => (sheet.value === "rounds" ? closeRounds() : openRounds()) });
 

@@ -9,11 +9,11 @@ import { type Suggestion, Unclear, remember, run, said as history, suggest } fro
 import { areKeysOn } from "./keys";
 import { refuse, said } from "./state";
 import { second } from "./time";
-import { WHY_ANOTHER, asked } from "./why";
+import { WHY_ANOTHER } from "./ranking";
+import { asked } from "./why";
 
 const FIELD = "command-line";
 const SAID_MS = 15_000; // longer than a glance away, shorter than until it could be taken for news
-const SUGGEST_AFTER_MS = 120; // of rest: an address is asked for by words, not by letters
 
 let before: HTMLElement | null = null;
 
@@ -28,24 +28,22 @@ export function openLine(): void {
 const line = signal("");
 const offered = signal<Suggestion[]>([]);
 const taken = signal(-1);
+/** What is offered belongs to an older line: it stays, so that the list does not flicker, and cannot be taken. */
+const isBehind = signal(false);
 let asking = 0;
-let waiting = 0;
 
 function typed(text: string): void {
     line.value = text;
     taken.value = -1;
+    isBehind.value = true;
     const mine = ++asking;
-    clearTimeout(waiting);
-    waiting = window.setTimeout(() => {
-        suggest(text).then(
-            (found) => {
-                if (mine === asking) {
-                    offered.value = found;
-                }
-            },
-            () => undefined,
-        );
-    }, text.includes(" ") ? SUGGEST_AFTER_MS : 0);
+    const take = (found: Suggestion[]): void => {
+        if (mine === asking) {
+            offered.value = found;
+            isBehind.value = false;
+        }
+    };
+    suggest(text, () => mine === asking).then(take, () => take([]));
 }
 
 function leave(): void {
@@ -62,7 +60,6 @@ function leave(): void {
 
 function clear(): void {
     asking++;
-    clearTimeout(waiting);
     line.value = "";
     offered.value = [];
     taken.value = -1;
@@ -122,7 +119,8 @@ function Line() {
         }
     };
     const pressed = (event: KeyboardEvent): void => {
-        const chosen = all[taken.value];
+        const ready = isBehind.value ? [] : all;
+        const chosen = ready[taken.value];
         const isVertical = event.key === "ArrowDown" || event.key === "ArrowUp";
         if (event.isComposing) {
             return;
@@ -132,13 +130,13 @@ function Line() {
         } else if (event.key === "Enter" && !event.repeat) {
             back.value = 0;
             chosen === undefined ? void say(line.value) : take(chosen);
-        } else if (event.key === "Tab" && !event.shiftKey && all.length > 0 && line.value !== "") {
-            typed((chosen ?? all[0])?.line ?? line.value);
+        } else if (event.key === "Tab" && !event.shiftKey && ready.length > 0 && line.value !== "") {
+            typed((chosen ?? ready[0])?.line ?? line.value);
         } else if (isVertical && (line.value === "" || back.value > 0)) {
             recall(event.key === "ArrowUp" ? 1 : -1);
-        } else if (isVertical && all.length > 0) {
+        } else if (isVertical && ready.length > 0) {
             const by = event.key === "ArrowDown" ? 1 : -1;
-            taken.value = ((taken.value + 1 + by + all.length + 1) % (all.length + 1)) - 1;
+            taken.value = ((taken.value + 1 + by + ready.length + 1) % (ready.length + 1)) - 1;
         } else {
             back.value = isVertical ? back.value : 0;
             return;
@@ -171,7 +169,7 @@ function Line() {
                 }}
                 onBlur={() => (isIn.value = false)}
             />
-            <ul id="offered" class="offered" role="listbox" aria-label="What may come next" hidden={all.length === 0}>
+            <ul id="offered" class="offered" role="listbox" aria-label="What may come next" data-behind={isBehind.value} hidden={all.length === 0}>
                 {all.map((one, at) => (
                     <li
                         role="option"
@@ -230,7 +228,7 @@ function Why() {
                 </button>
             ))}
             <button type="button" class="chip not" onClick={() => (asked.value = null)}>
-                Send nobody
+                Send nobody <kbd aria-hidden="true">Esc</kbd>
             </button>
         </div>
     );

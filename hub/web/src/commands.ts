@@ -17,8 +17,11 @@ export interface Command {
     says: string;
     run(args: string[]): Promise<void> | void;
     /** What may come next, `args` being what was typed so far, the last of them perhaps half a word or "". */
-    suggest?(args: string[]): Suggestion[] | Promise<Suggestion[]>;
+    suggest?(args: string[], isWanted: IsWanted): Suggestion[] | Promise<Suggestion[]>;
 }
+
+/** Whether the line is still what it was when somebody began to look something up for it. */
+export type IsWanted = () => boolean;
 
 /** The person can act on this; it is shown as it is. */
 export class Unclear extends Error {}
@@ -62,14 +65,14 @@ export async function run(line: string): Promise<void> {
     await command.run(args);
 }
 
-export async function suggest(line: string): Promise<Suggestion[]> {
+export async function suggest(line: string, isWanted: IsWanted): Promise<Suggestion[]> {
     const [word = "", ...args] = split(line);
     if (args.length === 0) {
         return all()
             .filter((one) => one.name.startsWith(word.toLowerCase()))
             .map((one) => ({ line: `${one.name} `, shows: one.usage, about: one.says }));
     }
-    return (await named(word)?.suggest?.(args)) ?? [];
+    return (await named(word)?.suggest?.(args, isWanted)) ?? [];
 }
 
 /** The lines said on this page, the newest last. In memory only: they hold addresses and words about people. */

@@ -23,7 +23,7 @@ import { listen, reportTouches } from "./stream";
 import { startTicking } from "./time";
 import { Units } from "./units";
 import { watchIncidents } from "./view";
-import { Wall } from "./wall";
+import { Wall, watchWall } from "./wall";
 
 const UNITS = { look: lookAtUnit, trail: turnTrail };
 
@@ -31,6 +31,7 @@ function Page() {
     const isWall = wall.value;
     useEffect(() => {
         document.body.dataset.wall = isWall ? "1" : "";
+        return isWall ? watchWall() : undefined;
     }, [isWall]);
     return (
         <>
@@ -47,8 +48,9 @@ function Page() {
                     </div>
                     <div class="map-side">
                         <MapPane />
-                        {sheet.value === "keys" ? <KeyHelp /> : sheet.value === "rounds" ? <Rounds /> : null}
+                        {sheet.value === "rounds" ? <Rounds /> : null}
                     </div>
+                    {sheet.value === "keys" ? <KeyHelp /> : null}
                 </div>
                 <Foot />
             </div>

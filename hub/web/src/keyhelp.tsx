@@ -9,8 +9,8 @@ export function KeyHelp() {
     const close = useRef<HTMLButtonElement>(null);
     useEffect(() => close.current?.focus(), []);
     return (
-        <section class="sheet-over keyhelp" role="dialog" aria-label="Keys and commands">
-            <header>
+        <div class="sheet-over keyhelp" role="dialog" aria-label="Keys and commands">
+            <div class="head">
                 <h2>Keys and commands</h2>
                 <label class="turn">
                     <input type="checkbox" checked={areKeysOn.value} onChange={(event) => turnKeys(event.currentTarget.checked)} /> Single keys act
@@ -19,8 +19,9 @@ export function KeyHelp() {
                 <button type="button" class="quiet" ref={close} onClick={() => (sheet.value = "none")}>
                     Close <kbd>Esc</kbd>
                 </button>
-            </header>
+            </div>
             <div class="columns-of-keys" tabIndex={0} role="region" aria-label="The keys">
+                <div class="single">
                 {listed().map(({ group, keys }) => (
                     <div key={group}>
                         <h3>{group}</h3>
@@ -56,6 +57,7 @@ export function KeyHelp() {
                         </div>
                     </dl>
                 </div>
+                </div>
                 <div class="commands">
                     <h3>After /</h3>
                     <dl>
@@ -68,6 +70,6 @@ export function KeyHelp() {
                     </dl>
                 </div>
             </div>
-        </section>
+        </div>
     );
 }

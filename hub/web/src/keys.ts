@@ -28,7 +28,7 @@ export type Group = (typeof GROUPS)[number];
 
 const KEPT = "tandem-keys";
 const TYPES_INTO = "input, textarea, select, [contenteditable]";
-const PRESSES = "button, a[href], summary, [role='option'], [role='button']";
+const PRESSES = "button, a[href], summary, [role='option'], [role='button'], .map"; // where Enter has its own meaning
 const MOVES_BY_ARROWS = ".map, [role='listbox'], [data-arrows]";
 
 const table = new Map<string, Meaning>();

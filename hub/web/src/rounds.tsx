@@ -121,8 +121,8 @@ export function Rounds() {
     useEffect(() => close.current?.focus(), []);
     const now = plans.value;
     return (
-        <section class="sheet-over rounds" role="dialog" aria-label="Rounds">
-            <header>
+        <div class="sheet-over rounds" role="dialog" aria-label="Rounds">
+            <div class="head">
                 <h2>Rounds: all that wait, at once</h2>
                 <span class="spring" />
                 <button type="button" class="quiet" onClick={() => void solve()} disabled={isBusy.value}>
@@ -131,14 +131,14 @@ export function Rounds() {
                 <button type="button" class="quiet" ref={close} onClick={() => (sheet.value = "none")}>
                     Close <kbd>Esc</kbd>
                 </button>
-            </header>
+            </div>
             {wrong.value === null ? null : (
                 <p class="refused" role="alert">
                     {wrong.value}
                 </p>
             )}
             {now === null ? <p class="hint">{wrong.value === null ? "Solving …" : ""}</p> : <Beside plans={now} />}
-        </section>
+        </div>
     );
 }
 

@@ -164,6 +164,29 @@ export interface Dossier {
     known_cautions: KnownCaution[];
     remarks: Remark[];
     links: LinkView[];
+    earlier: Earlier[];
+}
+
+/** A closed incident at the same place. */
+export interface Earlier {
+    incident: string;
+    number: number;
+    type: string;
+    type_label: string;
+    opened_ms: number;
+    closed_ms: number;
+    disposition: string | null;
+}
+
+/** A list from which somebody was sent, as it was. `again`: whether the same question still gives it. */
+export interface ShownList {
+    ranking: number;
+    ranked_ms: number;
+    engine: string;
+    graph: string | null;
+    candidates: Candidate[];
+    choices: { unit: string; by: string; at_ms: number; reason: string | null }[];
+    again: string;
 }
 
 /** One that may be the same call, and why. */
@@ -382,6 +405,32 @@ export interface Streets {
     center: [number, number] | null;
     attribution: string | null;
     attribution_url: string | null;
+}
+
+/** What a screen on a wall may show: no place, no name. */
+export interface Wall {
+    now_ms: number;
+    agency: string;
+    emergencies: { call_sign: string; is_drill: boolean; since_ms: number; is_acknowledged: boolean }[];
+    incidents: WallIncident[];
+    units: WallUnit[];
+}
+
+export interface WallIncident {
+    number: number;
+    priority: number;
+    type_label: string;
+    is_staged: boolean;
+    opened_ms: number;
+    units: { call_sign: string; status: string; status_label: string; since_ms: number; is_acknowledged: boolean }[];
+}
+
+export interface WallUnit {
+    call_sign: string;
+    status: string;
+    status_label: string;
+    status_ms: number;
+    is_silent: boolean;
 }
 
 export type Freshness = "live" | "aging" | "stale" | "lost";

@@ -37,7 +37,7 @@ export const mayDispatch = computed(() => me.value?.role === "dispatcher");
 /** The card over the map: nothing, a new incident at a place, or an incident. */
 export type Card =
     | { kind: "none" }
-    | { kind: "new"; lat: number; lon: number; near: string; side: Side; isGuess?: boolean }
+    | { kind: "new"; lat: number; lon: number; near: string; side: Side; isGuess?: boolean; isNamed?: boolean }
     | { kind: "incident"; id: string; side: Side };
 export type Side = "left" | "right";
 export const card = signal<Card>({ kind: "none" });

@@ -1,26 +1,55 @@
 // The screen that nobody touches: large, without a button, and with nothing on it that a visitor must not read.
 
-import { type ReadonlySignal, computed } from "@preact/signals";
+import { signal } from "@preact/signals";
+import { get } from "./api";
 import { Shape } from "./parts";
 import { clock, timer, tone } from "./say";
-import { agency, emergencies, incidents, link, units } from "./state";
-import { second, silentMs } from "./time";
-import { type WallIncident, type WallUnit, type WallView, wallView } from "./wallview";
+import type { Wall as Seen, WallIncident, WallUnit } from "./shapes";
+import { link } from "./state";
+import { heard, second } from "./time";
 
 const INCIDENTS_MAX = 9; // of the size that is read across a room
+const INCIDENTS_FEW = 5;
 const UNITS_MAX = 32;
 
-const here = computed(() => wallView(emergencies.value, incidents.value, units.value));
+const EVERY_MS = 2_000; // across a room nobody sees a second
+const OLD_MS = 8_000;
 
-export function Wall({ view = here }: { view?: ReadonlySignal<WallView> }) {
-    const { emergencies: raised, incidents: open, units: out } = view.value;
+const seen = signal<Seen | null>(null);
+const askedMs = signal(-Infinity);
+
+/** Asks from now on, until the answer is called. What a wall may show is decided at the hub: this page gets no more.
+ * `isAlone`: nothing else on this page tells the hub's clock. */
+export function watchWall(isAlone = false): () => void {
+    const ask = async (): Promise<void> => {
+        try {
+            const now = await get<Seen>("/wall/now.json");
+            if (isAlone) {
+                heard(now.now_ms, seen.value === null);
+            }
+            askedMs.value = performance.now();
+            seen.value = now;
+        } catch {
+            // the screen says how old it is
+        }
+    };
+    void ask();
+    const timer = setInterval(() => void ask(), EVERY_MS);
+    return () => clearInterval(timer);
+}
+
+export function Wall() {
+    if (seen.value === null) {
+        return <main class="wall" aria-label="Wall" />;
+    }
+    const { agency, emergencies: raised, incidents: open, units: out } = seen.value;
     const unsent = open.filter((one) => one.units.length === 0);
     const free = out.filter((one) => one.status === "available");
     const now = second.value;
     return (
         <main class="wall" aria-label="Wall">
             <header>
-                <h1>{agency.value}</h1>
+                <h1>{agency}</h1>
                 <Believed />
                 <span class="spring" />
                 <time>{clock(now, true)}</time>
@@ -42,7 +71,7 @@ export function Wall({ view = here }: { view?: ReadonlySignal<WallView> }) {
                 <section aria-label="Incidents">
                     <h2>Incidents</h2>
                     {open.length === 0 ? <p class="none">None open</p> : null}
-                    <ul class="wall-incidents">
+                    <ul class="wall-incidents" data-few={open.length <= INCIDENTS_FEW}>
                         {open.slice(0, INCIDENTS_MAX).map((one) => (
                             <Row incident={one} now={now} key={one.number} />
                         ))}
@@ -52,7 +81,7 @@ export function Wall({ view = here }: { view?: ReadonlySignal<WallView> }) {
                 <section aria-label="Units">
                     <h2>Units</h2>
                     {out.length === 0 ? <p class="none">Nobody on duty</p> : null}
-                    <ul class="wall-units" data-many={out.length > 14}>
+                    <ul class="wall-units" data-few={out.length <= 8} data-many={out.length > 14}>
                         {out.slice(0, UNITS_MAX).map((unit) => (
                             <Tile unit={unit} now={now} key={unit.call_sign} />
                         ))}
@@ -65,12 +94,14 @@ export function Wall({ view = here }: { view?: ReadonlySignal<WallView> }) {
 }
 
 function Believed() {
-    if (link.value === "live") {
+    void second.value; // ticks
+    const oldMs = performance.now() - askedMs.value;
+    if (link.value !== "signed out" && oldMs < OLD_MS) {
         return null;
     }
     return (
         <p class="doubt" role="alert">
-            {link.value === "signed out" ? "Signed out: this is not now" : `No connection: ${Math.round(silentMs() / 1000)} s old`}
+            {link.value === "signed out" ? "Signed out: this is not now" : `No connection: ${Math.round(oldMs / 1000)} s old`}
         </p>
     );
 }
@@ -102,6 +133,7 @@ function Row({ incident, now }: { incident: WallIncident; now: number }) {
                     incident.units.map((unit) => (
                         <span class="status" data-tone={tone(unit.status)} key={unit.call_sign}>
                             <Shape of={tone(unit.status)} /> {unit.call_sign} {unit.status_label.toLowerCase()} {timer((now - unit.since_ms) / 1000)}
+                            {unit.is_acknowledged ? null : <b class="waiting">not acknowledged</b>}
                         </span>
                     ))
                 )}

@@ -2,8 +2,6 @@
 
 import { signal } from "@preact/signals";
 
-export const WHY_ANOTHER = ["Knows this person", "Better skill for this", "First one is needed elsewhere", "Crew is nearer by road", "Crew asked for it"] as const;
-
 export interface AskedWhy {
     incident: string;
     number: number;
