@@ -11,6 +11,7 @@ from hub import rankings
 from hub.by_road import ranked_by
 from hub.closest import closest
 from hub.closures import EDGES_KM_MAX, RING_CORNERS_MAX
+from hub.rank import Travel
 from hub.replay import replayed
 from hub.rings import Ring, Spot, edge_m, holds
 from hub.roads import spots_of
@@ -93,7 +94,7 @@ def patiently(site: Site) -> rankings.Asked:
 
     def ask(
         sources: Sequence[tuple[float, float]], target: tuple[float, float], closed: Sequence[Ring], wait_s: float
-    ) -> Sequence[rankings.Travel | None]:
+    ) -> Sequence[Travel | None]:
         spots = [Spot(lat=lat, lon=lon) for lat, lon in sources]
         return site.roads.times(spots, Spot(lat=target[0], lon=target[1]), closed, wait_s=PATIENCE_S)
 
