@@ -70,6 +70,7 @@ def test_an_area_is_closed_by_clicks_and_opened_from_the_list(context: BrowserCo
 def test_a_street_is_closed_without_a_mouse_and_no_key_sends_anybody(context: BrowserContext, served: Served) -> None:
     page = sign_in(context, served)
     page.keyboard.press("j")
+    page.keyboard.press("j")  # to one to which nobody was sent: its list is open
     expect(page.locator(".candidates li").first).to_be_visible()
     page.keyboard.press("x")
     page.get_by_role("button", name="Street").press("Enter")
@@ -176,6 +177,7 @@ def test_a_fleet_of_hundreds_is_one_picture_in_which_every_unit_can_be_clicked(
     for number in range(150):
         place = moved(*MIDDLE, number * 2.4, 3000)
         served.hub.positions.put(at(f"x{number}", *place, now_ms=now_ms))
+    served.hub.board.changed()
     page = sign_in(context, served)
     page.wait_for_selector(".crowd")
     expect(page.locator(".unit-marker")).to_have_count(0)
