@@ -30,6 +30,7 @@ _ROLES: dict[str, Labels] = {
     "fleet_tech": NOTHING,
     "privacy_auditor": NOTHING,
     "hub_admin": NOTHING,
+    "wall": NOTHING,
 }
 _CREW: dict[str, Labels] = {"specialist": CLINICAL, "clinician": CLINICAL, "sworn": SWORN}
 

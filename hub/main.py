@@ -31,6 +31,7 @@ from hub import (
     audit,
     backup,
     cautions,
+    closures,
     control,
     desired,
     intake,
@@ -279,6 +280,7 @@ def run(home: Path, stop: Event) -> list[str]:
         with engine.begin() as connection:
             renew_crl(home, ca, connection, _now_s())
             cautions.expire(connection, _now_ms())
+            closures.expire(connection, _now_ms())
         broker = Broker(home, settings, lambda line: _log.warning("broker", said=line))
         broker.start()
         stack.callback(broker.stop)
@@ -338,6 +340,7 @@ def _watch(maintain: Callable[[], None], beats: Beats, fail: Callable[[str], Non
 def _maintain(home: Path, ca: Ca, engine: Engine, broker: Broker) -> None:
     with engine.begin() as connection:
         is_written = renew_crl(home, ca, connection, _now_s())
+        closures.expire(connection, _now_ms())
         cautions.expire(connection, _now_ms())  # boards and terminals hear of it with the next change of anything
     if is_written:
         broker.reload()
@@ -452,6 +455,7 @@ def _start_pipes(
         dropped=lambda: marks.dropped,
         rules=settings.ranking,
         by_road=partial(ranked_by, roads, time.monotonic),
+        reach=roads.cover,
     )
     api = DeviceApiParts(engine=engine, ca=ca, settings=settings, changed=changed, now_ms=_now_ms)
     servers = [_console_server(home, settings, create_console(console)), device_api_server(api, home)]

@@ -250,8 +250,8 @@ def test_everything_can_be_done_from_the_keyboard(context: BrowserContext, serve
     expect(page.locator(".card-over")).to_have_count(0)
 
 
-def tab_to(page: Page, is_there: Callable[[], bool]) -> None:
-    for _ in range(30):
+def tab_to(page: Page, is_there: Callable[[], bool], at_most: int = 30) -> None:
+    for _ in range(at_most):
         page.keyboard.press("Tab")
         if is_there():
             return

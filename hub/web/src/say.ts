@@ -64,6 +64,16 @@ export function miles(meters: number): string {
     return `${(meters / MILE_M).toFixed(1)} mi`;
 }
 
+export function milesPerHour(metersPerSecond: number): string {
+    return `${Math.round((metersPerSecond * 3600) / MILE_M)} mph`;
+}
+
+const COMPASS = ["north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest"] as const;
+
+export function compass(degrees: number): string {
+    return COMPASS[Math.round(degrees / 45) % 8] ?? "north";
+}
+
 export function minutes(seconds: number): string {
     return seconds < 60 ? "1 min" : `${Math.round(seconds / 60)} min`;
 }

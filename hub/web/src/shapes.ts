@@ -288,6 +288,41 @@ export interface Snapshot {
     incidents: Incident[];
     notes: Note[];
     health: Health;
+    closures: Closure[];
+}
+
+/** A closed area, a stretch or a spot: what was drawn, and the rings that are closed, by longitude and latitude. */
+export interface Closure {
+    id: string;
+    corners: { lat: number; lon: number }[];
+    radius_m: number;
+    reason: string;
+    by: string;
+    since_ms: number;
+    until_ms: number | null;
+    ended_ms: number | null;
+    ended_by: string | null;
+    rings: [number, number][][];
+}
+
+/** How far the free units come; the widest area first. */
+export interface Coverage {
+    at_ms: number;
+    minutes: number[];
+    areas: { minutes: number; rings: [number, number][][] }[];
+    counted: { unit: string; call_sign: string; lat: number; lon: number }[];
+    left_out: { unit: string; call_sign: string; why: string }[];
+    closures: number;
+}
+
+/** Where a unit was; between two pieces nothing is known. */
+export interface Trail {
+    unit: string;
+    call_sign: string;
+    now_ms: number;
+    minutes: number;
+    pieces: { at_ms: number; lat: number; lon: number; speed_mps: number | null }[][];
+    dropped: number;
 }
 
 export interface Candidate {
@@ -311,6 +346,7 @@ export interface Ranked {
     candidates: Candidate[];
     exact_n: number; // so many of the first are exactly as asking for every way would put them
     why_not_road: string | null;
+    words: string[]; // which closures the times keep to
 }
 
 export interface Happening {
@@ -369,6 +405,32 @@ export interface Streets {
     center: [number, number] | null;
     attribution: string | null;
     attribution_url: string | null;
+}
+
+/** What a screen on a wall may show: no place, no name. */
+export interface Wall {
+    now_ms: number;
+    agency: string;
+    emergencies: { call_sign: string; is_drill: boolean; since_ms: number; is_acknowledged: boolean }[];
+    incidents: WallIncident[];
+    units: WallUnit[];
+}
+
+export interface WallIncident {
+    number: number;
+    priority: number;
+    type_label: string;
+    is_staged: boolean;
+    opened_ms: number;
+    units: { call_sign: string; status: string; status_label: string; since_ms: number; is_acknowledged: boolean }[];
+}
+
+export interface WallUnit {
+    call_sign: string;
+    status: string;
+    status_label: string;
+    status_ms: number;
+    is_silent: boolean;
 }
 
 export type Freshness = "live" | "aging" | "stale" | "lost";
