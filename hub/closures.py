@@ -18,6 +18,7 @@ from hub.deeds import Deed, note, require_name
 from hub.errors import Refused
 from hub.rings import Ring, Spot
 from hub.schema import account, closure
+from wire import typed
 
 REASON_CHARS_MAX = 120  # it stands on the map
 CORNERS_MAX = 60
@@ -201,7 +202,7 @@ def _trimmed(closing: Closing) -> Closing:
 def _asked(row: Row[tuple[object, ...]]) -> Closing:
     return Closing(
         id=row.closure,
-        corners=msgspec.json.decode(row.corners, type=tuple[Spot, ...]),
+        corners=typed.json(row.corners, tuple[Spot, ...]),
         reason=row.reason,
         radius_m=row.radius_m,
         until_ms=row.until_ms,

@@ -25,6 +25,8 @@ const LABEL_BELOW_PX = 15;
 const FONT = '600 13px "Atkinson Hyperlegible Next", system-ui, sans-serif';
 const HEADING_STEP = 10; // degrees: an eye sees no less on an arrow of this size
 const KEPT_MAX = 2000; // faces and labels that were painted before
+// Painted by the processor: a machine that draws without a graphics card waits for each picture that it would read back.
+const PAINTED = { willReadFrequently: true } as const;
 
 interface Picture {
     canvas: HTMLCanvasElement;
@@ -57,7 +59,7 @@ export class Crowd {
     draw(faces: readonly Face[], width: number, height: number): void {
         this.fit(width, height);
         this.spots = [];
-        const pen = this.canvas.getContext("2d");
+        const pen = this.canvas.getContext("2d", PAINTED);
         if (pen === null) {
             return;
         }
@@ -187,7 +189,7 @@ export class Crowd {
         const canvas = document.createElement("canvas");
         canvas.width = Math.ceil(width * this.scale);
         canvas.height = Math.ceil(height * this.scale);
-        const pen = canvas.getContext("2d");
+        const pen = canvas.getContext("2d", PAINTED);
         if (pen !== null) {
             pen.scale(this.scale, this.scale);
             paint(pen, width, height);

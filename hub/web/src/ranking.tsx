@@ -2,6 +2,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { type Shown, forgetList, isOld, lists, rank, sendFirst, sendUnit } from "./acts";
+import { standing } from "./closures";
 import { type Doing, Reasons, Refusal, StatusWord, useDoing } from "./parts";
 import { age, miles, minutes, orMore } from "./say";
 import type { Candidate, Incident } from "./shapes";
@@ -24,7 +25,7 @@ const UNFIT_SHOWN = 3; // the nearest: of these somebody asks why
 
 /** What the list rests on: when this is otherwise, so is the list. */
 function asks(incident: Incident): string {
-    return JSON.stringify([incident.lat, incident.lon, incident.priority, incident.gate, incident.skills, incident.languages]);
+    return JSON.stringify([standing.value.map((one) => one.id), incident.lat, incident.lon, incident.priority, incident.gate, incident.skills, incident.languages]);
 }
 
 export function Ranking({ incident, done }: { incident: Incident; done: () => void }) {
@@ -140,6 +141,9 @@ function Engine({ shown, again }: { shown: Shown; again: () => void }) {
                 Rank again
             </button>
             {isStraight && why_not_road !== null ? <small>{why_not_road}</small> : null}
+            {shown.ranked.words.map((one) => (
+                <small key={one}>{one}</small>
+            ))}
         </p>
     );
 }
