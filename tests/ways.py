@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from math import atan2, cos, degrees, hypot, radians
 
@@ -70,7 +71,7 @@ def _course(a: Corner, b: Corner) -> float:
 
 def at_along(corners: Sequence[Corner], along_m: float) -> tuple[float, float, float]:
     """East, north and course, so far along the corners."""
-    for a, b in zip(corners, corners[1:], strict=False):
+    for a, b in itertools.pairwise(corners):
         span = hypot(b[0] - a[0], b[1] - a[1])
         if along_m <= span:
             share = 0.0 if span == 0 else along_m / span
@@ -81,7 +82,7 @@ def at_along(corners: Sequence[Corner], along_m: float) -> tuple[float, float, f
 
 def length_m(corners: Sequence[Corner]) -> float:
     """Of the whole."""
-    return sum(hypot(b[0] - a[0], b[1] - a[1]) for a, b in zip(corners, corners[1:], strict=False))
+    return sum(hypot(b[0] - a[0], b[1] - a[1]) for a, b in itertools.pairwise(corners))
 
 
 def a_fix(east_m: float, north_m: float, heading_deg: float = 0.0, speed_mps: float = 12.0, **over: object) -> Fix:
@@ -92,7 +93,10 @@ def a_fix(east_m: float, north_m: float, heading_deg: float = 0.0, speed_mps: fl
 
 
 def driven(
-    corners: Sequence[Corner], mps: float = 12.0, errors: Sequence[tuple[float, float]] = ((0.0, 0.0),), from_m: float = 0.0
+    corners: Sequence[Corner],
+    mps: float = 12.0,
+    errors: Sequence[tuple[float, float]] = ((0.0, 0.0),),
+    from_m: float = 0.0,
 ) -> Iterator[tuple[float, float, Fix]]:
     """The seconds, the true meters along and the fix, one a second until the end."""
     whole, second, along = length_m(corners), 0, from_m

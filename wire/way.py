@@ -250,7 +250,7 @@ def follow(line: Line, before: Progress | None, fix: Fix, now_s: float, *, is_al
             since_s=None if is_on else now_s,
             fixes=0 if is_on else 1,
         )
-    return _next(line, before, found, near_m, _is_at_end(line, fix, is_all), speed, now_s)
+    return _next(line, before, found, near_m, _to_end(line, fix, is_all), speed, now_s)
 
 
 class _Found(Struct, frozen=True):
@@ -260,7 +260,7 @@ class _Found(Struct, frozen=True):
 
 
 def _next(
-    line: Line, before: Progress, found: _Found, near_m: float, is_at_end: bool, speed: float, now_s: float
+    line: Line, before: Progress, found: _Found, near_m: float, left_m: float | None, speed: float, now_s: float
 ) -> Progress:
     edge_m = near_m + before.start_m
     if before.phase is Phase.OFF:
@@ -279,7 +279,9 @@ def _next(
             since_s=None if is_over else since_s,
             fixes=0 if is_over else fixes,
         )
-    if is_at_end or (found.beside_m <= edge_m and not found.is_against):
+    if left_m is not None and found.beside_m > edge_m:  # on the yard of the place, or in the street behind it
+        found = _Found(line.length_m - left_m, left_m, False)
+    if left_m is not None or (found.beside_m <= edge_m and not found.is_against):
         return Progress(
             phase=Phase.ON,
             at_m=max(before.at_m, found.at_m),
@@ -337,8 +339,10 @@ def _found(line: Line, before: Progress | None, fix: Fix, speed: float, error: f
     return best
 
 
-def _is_at_end(line: Line, fix: Fix, is_all: bool) -> bool:
-    return is_all and nearby_m(fix.lat, fix.lon, *line.points[-1]) <= END_M
+def _to_end(line: Line, fix: Fix, is_all: bool) -> float | None:
+    """How far from the place, straight, who is near it; None for everybody else."""
+    left_m = nearby_m(fix.lat, fix.lon, *line.points[-1]) if is_all else END_M + 1
+    return left_m if left_m <= END_M else None
 
 
 def _onto(

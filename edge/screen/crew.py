@@ -56,8 +56,8 @@ def crew_views(cab: Cab) -> Blueprint:
     @views.get("/way/turns")
     def turns() -> str:
         picture = cab.look(guard.session().id)
-        followed = picture.seen.followed
-        listed = () if followed is None else way.turns(followed)
+        followed, current = picture.seen.followed, None if picture.view is None else picture.view.current
+        listed = () if followed is None or current is None else way.turns(followed, current.place)
         return render_template("turns.html", p=picture, listed=listed, drawing=_whole(picture))
 
     @views.post("/status")

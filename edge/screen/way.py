@@ -28,11 +28,12 @@ GOING = frozenset({Status.ASSIGNED, Status.ACKNOWLEDGED, Status.EN_ROUTE, Status
 POINTS = ("N", "NE", "E", "SE", "S", "SW", "W", "NW")
 SPOKEN = ("north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest")
 
-WIDTH, HEIGHT = 460, 340  # of the drawing's own units, about a pixel of the smallest glass
+NEAR_BOX, WHOLE_BOX = (460, 324), (316, 322)  # of the drawings, about a pixel of the smallest glass each
 VIEWS_M = (200.0, 350.0, 600.0, 1_000.0, 2_000.0, 4_000.0, 8_000.0)  # ahead; a step, so that it does not breathe
 BEHIND_M = 250.0  # of the way that was driven
 STEP_PX = 2.0  # points closer than this are one
 MARGIN_PX = 34.0
+PIN_PX = 20.0  # and that much more above, for the sign of the place stands on its tip
 
 
 class Told(Struct, frozen=True, kw_only=True):
@@ -65,10 +66,14 @@ class Listed(Struct, frozen=True, kw_only=True):
 
 
 class Drawing(Struct, frozen=True, kw_only=True):
-    """The line in a box of WIDTH × HEIGHT, y downward. `driven`, `ahead`: the path, as SVG says it; `straight`: from the
+    """The line in a box of `box`, y downward. `is_stale`: the vehicle left it, nobody shall follow it any more. `is_old`: the vehicle was
+    there some time ago. `driven`, `ahead`: the path, as SVG says it; `straight`: from the
     vehicle to the place, where there is no way; `car`: x, y and where it points; `place`: x, y, and whether it lies beyond
     the edge in that direction; `turns`: corners to come, the first being the next; `north_deg`: where north is."""
 
+    box: tuple[int, int]
+    is_stale: bool
+    is_old: bool
     driven: str
     ahead: str
     straight: str
@@ -78,7 +83,6 @@ class Drawing(Struct, frozen=True, kw_only=True):
     north_deg: float
     scale_px: float
     scale: str
-    is_line: bool
 
 
 # ---- words -------------------------------------------------------------------------------------------------------
@@ -127,16 +131,20 @@ def told(seen: Seen, assignment: Assignment, has_link: bool, now_ms: int) -> Tol
                 now_ms,
             )
         case Phase.ON:
-            return _timed(_turn(followed, straight), followed, now_ms, now_ms)
+            return _timed(_turn(followed, straight, assignment.place), followed, now_ms, now_ms)
 
 
-def turns(followed: Followed) -> tuple[Listed, ...]:
-    """Every turn to come."""
+def turns(followed: Followed, place: str) -> tuple[Listed, ...]:
+    """Every turn to come, and `place` at the end."""
     if followed.line is None:
         return ()
     at_m = 0.0 if followed.progress is None else followed.progress.at_m
     return tuple(
-        Listed(arrow=turn.kind, words=turn.words.removesuffix("."), distance=spoken(from_here_m))
+        Listed(
+            arrow=turn.kind,
+            words=place if turn.kind == "arrive" else turn.words.removesuffix("."),
+            distance=spoken(from_here_m),
+        )
         for turn, from_here_m in way.turns_left(followed.route, followed.line, at_m)
     )
 
@@ -150,7 +158,7 @@ def spoken(meters: float) -> str:
     return f"{miles:.1f} mi" if miles < 9.95 else f"{miles:.0f} mi"
 
 
-def _turn(followed: Followed, straight: str) -> Told:
+def _turn(followed: Followed, straight: str, place: str) -> Told:
     assert followed.line is not None and followed.progress is not None  # asked for on the way only
     ahead = way.ahead(followed.route, followed.line, followed.progress.at_m)
     if ahead is None:
@@ -158,12 +166,14 @@ def _turn(followed: Followed, straight: str) -> Told:
     then = ""
     if ahead.then is not None and ahead.then.kind != "arrive" and ahead.then_m <= THEN_M:
         then = f"then {_short(ahead.then)}"
+    if ahead.turn.kind == "arrive" and ("left" in ahead.turn.words or "right" in ahead.turn.words):
+        then = ahead.turn.words.removesuffix(".")  # on which side it is
     return Told(
         phase="turn",
         mood="good",
         arrow=ahead.turn.kind,
         head="Now" if ahead.distance_m <= NOW_M else spoken(ahead.distance_m),
-        street=_street(ahead.turn),
+        street=place if ahead.turn.kind == "arrive" else _street(ahead.turn),
         then=then,
         straight=straight,
     )
@@ -221,16 +231,14 @@ def _timed(one: Told, followed: Followed, at_ms: int, now_ms: int) -> Told:
 def _minutes(seconds: float) -> str:
     minutes = max(0, round(seconds / 60))
     if minutes < 1:
-        return "under 1 min"
+        return "<1 min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def _street(turn: Turn) -> str:
     """Onto which street, or what to do where none is named."""
-    if turn.kind == "arrive" or not turn.street:
-        return turn.words.removesuffix(".")
-    return turn.street
+    return turn.street or turn.words.removesuffix(".")
 
 
 _SHORT = {
@@ -261,7 +269,7 @@ def _straight(seen: Seen, assignment: Assignment) -> str:
     fix = seen.fix
     meters = distance_m(fix.lat, fix.lon, assignment.lat, assignment.lon)
     towards = SPOKEN[round(bearing_deg(fix.lat, fix.lon, assignment.lat, assignment.lon) / 45) % 8]
-    return f"{spoken(meters)} {towards} in a straight line"
+    return f"{spoken(meters)} {towards} in a straight line, not by road"
 
 
 # ---- the drawing -------------------------------------------------------------------------------------------------
@@ -276,6 +284,7 @@ class _View(Struct, frozen=True, kw_only=True):
     px_per_m: float
     x: float
     y: float
+    box: tuple[int, int]
 
     def at(self, lat: float, lon: float) -> tuple[float, float]:
         north = radians(lat - self.lat) * EARTH_RADIUS_M
@@ -297,7 +306,7 @@ def near(seen: Seen, assignment: Assignment) -> Drawing | None:
         and followed.progress.phase is not Phase.OFF
     )
     if not is_on:
-        return _fitted(seen, assignment, is_whole=False)
+        return _fitted(seen, assignment, NEAR_BOX, is_whole=False)
     assert followed is not None and followed.line is not None and followed.progress is not None
     line, at_m = followed.line, followed.progress.at_m
     ahead = way.ahead(followed.route, line, at_m)
@@ -308,19 +317,20 @@ def near(seen: Seen, assignment: Assignment) -> Drawing | None:
         lat=lat,
         lon=lon,
         up_deg=way.course_at(line, at_m, 60.0) if at_m < line.length_m - 1 else 0.0,
-        px_per_m=(HEIGHT * 0.72 - MARGIN_PX) / view_m,
-        x=WIDTH / 2,
-        y=HEIGHT * 0.74,
+        px_per_m=(NEAR_BOX[1] * 0.74 - MARGIN_PX) / view_m,
+        x=NEAR_BOX[0] / 2,
+        y=NEAR_BOX[1] * 0.76,
+        box=NEAR_BOX,
     )
     return _drawn(view, seen, assignment, at_m - BEHIND_M, at_m + view_m * 2.5)
 
 
 def whole(seen: Seen, assignment: Assignment) -> Drawing | None:
     """The whole way, north up."""
-    return _fitted(seen, assignment, is_whole=True)
+    return _fitted(seen, assignment, WHOLE_BOX, is_whole=True)
 
 
-def _fitted(seen: Seen, assignment: Assignment, *, is_whole: bool) -> Drawing | None:
+def _fitted(seen: Seen, assignment: Assignment, box: tuple[int, int], *, is_whole: bool) -> Drawing | None:
     spots = [(assignment.lat, assignment.lon)]
     line = None if seen.followed is None else seen.followed.line
     if seen.fix is not None:
@@ -333,10 +343,9 @@ def _fitted(seen: Seen, assignment: Assignment, *, is_whole: bool) -> Drawing | 
     lat, lon = (min(lats) + max(lats)) / 2, (min(lons) + max(lons)) / 2
     high_m = radians(max(lats) - min(lats)) * EARTH_RADIUS_M
     wide_m = radians(max(lons) - min(lons)) * EARTH_RADIUS_M * cos(radians(lat))
-    px_per_m = min(
-        (HEIGHT - 2 * MARGIN_PX) / max(high_m, 100.0), (WIDTH - 2 * MARGIN_PX) / max(wide_m, 100.0), HEIGHT / 200.0
-    )
-    view = _View(lat=lat, lon=lon, up_deg=0.0, px_per_m=px_per_m, x=WIDTH / 2, y=HEIGHT / 2)
+    width, height = box
+    px_per_m = min((height - 2 * MARGIN_PX - PIN_PX) / max(high_m, 100.0), (width - 2 * MARGIN_PX) / max(wide_m, 100.0))
+    view = _View(lat=lat, lon=lon, up_deg=0.0, px_per_m=px_per_m, x=width / 2, y=(height + PIN_PX) / 2, box=box)
     return _drawn(view, seen, assignment, 0.0, 0.0 if line is None else line.length_m)
 
 
@@ -356,29 +365,38 @@ def _drawn(view: _View, seen: Seen, assignment: Assignment, from_m: float, to_m:
     if followed is not None and line is not None and progress is not None and progress.phase is Phase.ON:
         coming = way.turns_left(followed.route, line, at_m)
         places = (view.at(*line.points[turn.at]) for turn, _ in coming if turn.kind not in ("start", "arrive"))
-        corners = tuple((_r(x), _r(y)) for x, y in places if 0 < x < WIDTH and 0 < y < HEIGHT)[:12]
+        corners = tuple((_r(x), _r(y)) for x, y in places if 0 < x < view.box[0] and 0 < y < view.box[1])[:12]
     length_m, label = _scale(view.px_per_m)
     return Drawing(
+        box=view.box,
+        is_stale=_is_off(followed),
+        is_old=seen.age_s is not None and seen.age_s > OLD_S,
         driven="" if line is None else _path(view, line, max(0.0, from_m), at_m),
         ahead="" if line is None else _path(view, line, max(at_m, from_m), min(line.length_m, to_m)),
-        straight="" if line is not None or car is None else f"M{_r(car[0])} {_r(car[1])}L{_r(to[0])} {_r(to[1])}",
+        straight=""
+        if car is None or (line is not None and not _is_off(followed))
+        else f"M{_r(car[0])} {_r(car[1])}L{_r(to[0])} {_r(to[1])}",
         car=None if car is None else (_r(car[0]), _r(car[1]), _r(car[2])),
-        place=_within(to),
+        place=_within(to, view.box),
         turns=corners,
         north_deg=_r(-view.up_deg % 360),
         scale_px=_r(length_m * view.px_per_m),
         scale=label,
-        is_line=line is not None,
     )
 
 
-def _within(to: tuple[float, float]) -> tuple[float, float, bool]:
+def _is_off(followed: Followed | None) -> bool:
+    return followed is not None and followed.progress is not None and followed.progress.phase is Phase.OFF
+
+
+def _within(to: tuple[float, float], box: tuple[int, int]) -> tuple[float, float, bool]:
     """A place in the box; one beyond it on its edge, in its direction."""
-    east, south = to[0] - WIDTH / 2, to[1] - HEIGHT / 2
-    share = max(abs(east) / (WIDTH / 2 - MARGIN_PX / 2), abs(south) / (HEIGHT / 2 - MARGIN_PX / 2), 1e-9)
+    middle_x, middle_y = box[0] / 2, box[1] / 2
+    east, south = to[0] - middle_x, to[1] - middle_y
+    share = max(abs(east) / (middle_x - MARGIN_PX / 2), abs(south) / (middle_y - MARGIN_PX / 2), 1e-9)
     if share <= 1:
         return _r(to[0]), _r(to[1]), False
-    return _r(WIDTH / 2 + east / share), _r(HEIGHT / 2 + south / share), True
+    return _r(middle_x + east / share), _r(middle_y + south / share), True
 
 
 def _path(view: _View, line: Line, from_m: float, to_m: float) -> str:
