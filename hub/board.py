@@ -162,7 +162,7 @@ class Board:
         self._now_ms = now_ms
         self._agency = agency
         self._link_of = link_of
-        self._eta_of = eta_of
+        self.eta_of = eta_of
         self._viewers: set[Viewer] = set()
         self._sections = Sections()
         self._moved: dict[str, Position] = {}
@@ -229,7 +229,7 @@ class Board:
 
     def _snapshot(self) -> snapshot.Snapshot:
         known = {position.unit: position for position in self._positions.all()}
-        return snapshot.place(self._sections, known, self._agency, self._now_ms(), self._eta_of)
+        return snapshot.place(self._sections, known, self._agency, self._now_ms(), self.eta_of)
 
     def _send_ticks(self) -> None:
         while True:
@@ -247,7 +247,7 @@ class Board:
     def _send(self, viewers: tuple[Viewer, ...], moved: tuple[Position, ...], news: tuple[bytes, ...]) -> None:
         event = b"".join(news)
         if moved:
-            seen = tuple(snapshot.position_view(position, self._eta_of) for position in moved)
+            seen = tuple(snapshot.position_view(position, self.eta_of) for position in moved)
             event = encoded("positions", PositionsEvent(now_ms=self._now_ms(), positions=seen)) + event
         for viewer in viewers:
             if not viewer.offer(event):

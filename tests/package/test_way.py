@@ -252,7 +252,9 @@ def test_a_line_comes_back_from_its_letters(corners: tuple[Corner, ...]) -> None
 
 @given(corners=grids(), kept=st.integers(0, 40))
 @settings(max_examples=60, deadline=None)
-def test_a_thinned_line_is_nowhere_farther_from_the_whole_than_was_asked(corners: tuple[Corner, ...], kept: int) -> None:
+def test_a_thinned_line_is_nowhere_farther_from_the_whole_than_was_asked(
+    corners: tuple[Corner, ...], kept: int
+) -> None:
     whole = [spot(*at_along(corners, along)[:2]) for along in range(0, int(length_m(corners)), 7)]
     keep = min(kept, len(whole) - 1)
     chosen = thinned(whole, {keep}, 2.0)
