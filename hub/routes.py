@@ -444,7 +444,7 @@ def section(connection: Connection, device: str, unit: str) -> Routes | None:
         .where(sent.c.unit == unit, sent.c.released_ms.is_(None))
         .order_by(sent.c.offered_ms, sent.c.assignment)
     ).scalars()
-    routes = tuple(decode(content, Route) for content in rows)
+    routes = tuple(route for content in rows if (route := _route_in(content)) is not None)
     if routes:
         return Routes(routes=routes)
     before = select(told.c.n).where(told.c.device == device, told.c.section == "routes")
@@ -452,7 +452,12 @@ def section(connection: Connection, device: str, unit: str) -> Routes | None:
 
 
 def _kept(content: bytes, lat: float, lon: float, closed: str) -> Kept | None:
+    route = _route_in(content)
+    return None if route is None else Kept(route=route, lat=lat, lon=lon, closed=closed)
+
+
+def _route_in(content: bytes) -> Route | None:
     try:
-        return Kept(route=decode(content, Route), lat=lat, lon=lon, closed=closed)
+        return decode(content, Route)
     except Malformed:
         return None  # of another release: a new one is asked for

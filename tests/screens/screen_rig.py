@@ -26,9 +26,9 @@ from edge.tracker import GpsState
 from edge.uplink import LinkState
 from tests.terminal_fleet import TerminalFleet
 from wire.codec import decode
+from wire.fix import Fix
 from wire.records import Record
 from wire.signature import payload_of
-from wire.fix import Fix
 from wire.state import Assignment, Assignments, OtherUnit, Roster, Route, Routes, StaffMember, TerminalSettings
 
 STAFF = (
