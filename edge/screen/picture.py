@@ -274,7 +274,7 @@ class Cab:
         if view.status is not Status.STAGED and has_arrived(seen, current.lat, current.lon, is_staged):
             status = Status.STAGED if is_staged else Status.ON_SCENE
             arrival = Button(status=str(status), label=LABEL[status])
-        return seen, way.told(seen, current, has_link, now_ms), arrival
+        return seen, way.told(seen, current, has_link, now_ms, view.held_ms), arrival
 
 
 def people(picture: Picture, home: Path) -> tuple[tuple[StaffMember, bool], ...]:

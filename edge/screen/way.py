@@ -88,12 +88,12 @@ class Drawing(Struct, frozen=True, kw_only=True):
 # ---- words -------------------------------------------------------------------------------------------------------
 
 
-def told(seen: Seen, assignment: Assignment, has_link: bool, now_ms: int) -> Told:
-    """What to tell of the way to `assignment`."""
+def told(seen: Seen, assignment: Assignment, has_link: bool, now_ms: int, held_ms: int | None = None) -> Told:
+    """What to tell of the way to `assignment`, which is here since `held_ms`."""
     followed = seen.followed
     straight = _straight(seen, assignment)
     if followed is None or followed.line is None:
-        return _without(followed, straight, has_link)
+        return _without(followed, straight, has_link, held_ms is not None and now_ms - held_ms > LATE_S * 1000)
     if seen.fix is None or seen.age_s is None or followed.progress is None:
         return Told(
             phase="none", mood="wait", arrow="", head="Position unknown", street="GPS has not said yet where you are"
@@ -191,7 +191,7 @@ def _off(followed: Followed, straight: str, has_link: bool) -> Told:
     return Told(phase="off", mood="bad", arrow="", head="Off route", street=coming, straight=straight)
 
 
-def _without(followed: Followed | None, straight: str, has_link: bool) -> Told:
+def _without(followed: Followed | None, straight: str, has_link: bool, is_late: bool) -> Told:
     why_not = "" if followed is None else followed.route.why_not
     head, why = "No route", ""
     if why_not == WhyNot.ENGINE:
@@ -202,6 +202,8 @@ def _without(followed: Followed | None, straight: str, has_link: bool) -> Told:
         why = "Dispatch does not know where you are"
     elif followed is not None:
         why = "This one cannot be read"
+    elif has_link and is_late:
+        head, why = "No route", "None has come: ask dispatch"
     elif has_link:
         head, why = "No route yet", "It comes behind the assignment"
     else:

@@ -19,6 +19,7 @@ from edge.uplink import LinkState
 from serving.server import Server, http_server
 from tests.patience import PATIENCE_MS
 from tests.screens.screen_rig import UP, ScreenRig, an_assignment
+from tests.ways import a_fix, a_route, spot
 from wire.state import OtherUnit
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -33,6 +34,22 @@ LONGEST = {
     "others": (OtherUnit(call_sign="P-14", status="en_route"), OtherUnit(call_sign="M-3", status="staged")),
 }
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
+
+
+STREETS = ((0, 0), (0, 600), (400, 600), (400, 900), (1200, 900))
+MOODS = {  # of a vehicle on its way, and the pages that show it
+    "on": ("/", "/way", "/way/turns"),
+    "long": ("/", "/way", "/way/turns"),
+    "unsure": ("/", "/way"),
+    "off": ("/", "/way", "/way/turns"),
+    "none": ("/", "/way", "/way/turns"),
+    "there": ("/", "/way"),
+    "new": ("/", "/way"),
+}
+CUT = """() => [...document.querySelectorAll('.guide, .guide *, .foot, .foot .back, .foot .button, .there button')]
+    .filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0 || e.scrollHeight > e.clientHeight + 2 && e.clientHeight > 0)
+    .filter(e => getComputedStyle(e).display !== 'inline' && !(e instanceof SVGElement))
+    .map(e => e.outerHTML.slice(0, 120))"""
 
 
 class Glass(NamedTuple):
@@ -87,6 +104,28 @@ def sign_on(page: Page, glass: Glass) -> None:
     for digit in pin:
         page.locator(f'[data-key="{digit}"]').click()
     expect(page.locator(".below")).to_contain_text("Notes")
+
+
+def on_the_way(glass: Glass, mood: str) -> None:
+    """A vehicle that drives its way, left it, has none, or is there."""
+    rig, lat_lon = glass.rig, spot(1210, 905)
+    over = {"lat": lat_lon[0], "lon": lat_lon[1], "gate": "secure" if mood == "there" else "staged"}
+    rig.link = UP
+    rig.unit("assigned" if mood == "new" else "en_route", an_assignment(**(LONGEST if mood == "long" else {}), **over))
+    route = a_route(STREETS, n=1 + list(MOODS).index(mood))
+    if mood == "long":
+        named = "The Reverend Doctor Martin Luther King Junior Memorial Parkway Southbound"
+        turns = tuple(replace(turn, street=named, words=f"Turn right onto {named}.") for turn in route.turns)
+        route = replace(route, turns=turns, beyond_m=90_000, beyond_s=40_000)
+    rig.guide.__init__()  # type: ignore[misc]  # as after a start
+    rig.routes(replace(route, line="", turns=(), why_not="engine") if mood == "none" else route)
+    now_s = rig.clock.mono_s()
+    for step in range(20):
+        off = {"off": (-12.0 * step, 200), "unsure": (100 if step == 19 else 0, 200), "there": (1195, 900)}
+        east, north = off.get(mood, (0.0, 12.0 * step))
+        rig.guide.offer(
+            a_fix(east, north, 270 if mood == "off" else 0, 0.2 if mood == "there" else 12.0), now_s - 19 + step
+        )
 
 
 def write(page: Page, glass: Glass, text: str = CANARY) -> None:
@@ -209,6 +248,12 @@ def test_every_target_is_wide_enough_for_a_glove(chromium: Browser, glass: Glass
             assert page.evaluate(small) == []
             page.goto(path)
         assert page.evaluate(small) == []
+        for mood, pages in MOODS.items():
+            on_the_way(glass, mood)
+            for path in pages:
+                page.goto(path)
+                assert page.evaluate(small) == [], (mood, path)
+                assert page.evaluate(CUT) == [], (mood, path)
 
 
 def test_what_is_typed_is_saved_sealed_without_being_asked_and_survives_a_reload(
@@ -341,4 +386,9 @@ def test_nobody_is_shut_out_by_color_or_markup(chromium: Browser, glass: Glass, 
         for path in ("/", "/assignment", "/sign-off", "/unlock"):
             page.goto(path)
             judge(page, path)
+        for mood, pages in MOODS.items():
+            on_the_way(glass, mood)
+            for path in pages:
+                page.goto(path)
+                judge(page, f"{mood} {path}")
     assert not found, "\n".join(found)
