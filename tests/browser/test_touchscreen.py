@@ -46,9 +46,10 @@ MOODS = {  # of a vehicle on its way, and the pages that show it
     "there": ("/", "/way"),
     "new": ("/", "/way"),
 }
-CUT = """() => [...document.querySelectorAll('.guide, .guide *, .foot, .foot .back, .foot .button, .there button')]
-    .filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0 || e.scrollHeight > e.clientHeight + 2 && e.clientHeight > 0)
-    .filter(e => getComputedStyle(e).display !== 'inline' && !(e instanceof SVGElement))
+CUT = """() => [...document.querySelectorAll('.guide, .guide *, .way .foot, .way .foot *, .there button')]
+    .filter(e => !(e instanceof SVGElement) && getComputedStyle(e).display !== 'inline' && e.clientWidth > 0)
+    .filter(e => getComputedStyle(e).textOverflow !== 'ellipsis' && e.scrollWidth > e.clientWidth + 1
+        || e.classList.contains('guide') && e.scrollHeight > e.clientHeight + 2)
     .map(e => e.outerHTML.slice(0, 120))"""
 
 
@@ -232,6 +233,27 @@ def test_the_first_page_needs_no_scrolling_and_cuts_no_line(
             " return s.clientHeight / parseFloat(getComputedStyle(s).lineHeight); })()"
         )
         assert lines >= 1 and abs(lines - round(lines)) < 0.1
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("mood", ["on", "long", "off", "there"])
+def test_with_a_way_the_first_page_still_cuts_no_line_of_what_matters(
+    chromium: Browser, glass: Glass, size: tuple[int, int], mood: str
+) -> None:
+    with page_of(chromium, glass) as page:
+        sign_on(page, glass)
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        on_the_way(glass, mood)
+        page.goto("/")
+        assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+        parts = (".now", "#card h1", ".place", ".gate", ".problem", ".cautions", "#fresh", "#way", ".below")
+        card, *boxes = page.evaluate(BOXES, parts)
+        bottom = card["y"]
+        for part, box in zip(parts[1:], boxes, strict=True):
+            assert box["height"] > 15, part
+            assert box["y"] >= bottom - 1, f"{part} overlaps what is above it"
+            bottom = box["y"] + box["height"]
+        assert page.evaluate("document.querySelector('.problem span').clientHeight") > 15
 
 
 @pytest.mark.parametrize("size", SIZES)

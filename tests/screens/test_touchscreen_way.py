@@ -229,8 +229,9 @@ def test_a_crew_that_shall_wait_at_a_distance_is_asked_whether_it_is_staged(sent
 
 def test_a_new_assignment_is_loud_on_the_page_of_the_way(sent: ScreenRig) -> None:
     sent.unit("assigned", to_there())
-    page = sent.browser().get("/way").text
-    assert "New assignment" in page
+    go(sent, 100)
+    assert "New assignment" in sent.browser().get("/way").text
+    assert "Fifth Avenue" not in sent.browser().get("/").text  # first what it is, then how to get there
 
 
 def test_while_nothing_is_saved_the_way_is_still_shown_and_no_arrival_is_asked_for(sent: ScreenRig) -> None:
