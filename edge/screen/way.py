@@ -38,7 +38,8 @@ PIN_PX = 20.0  # and that much more above, for the sign of the place stands on i
 
 class Told(Struct, frozen=True, kw_only=True):
     """What stands beside the drawing. `phase`: "turn", "unsure", "off", "old" or "none"; `arrow`: a `wire.way.KINDS` word or
-    empty; `head`: read at a glance; `street` and `then` on a second look; `straight`: how far it is as a bird flies.
+    empty; `head`: read at a glance; `street` and `then` on a second look; `straight`: how far it
+    is as a bird flies, and where.
 
     `eta`: the clock when they will be there, `minutes` until then and `left` to drive, each empty while nobody knows;
     `as_of`: how old that is, empty while it is fresh.
@@ -271,7 +272,7 @@ def _straight(seen: Seen, assignment: Assignment) -> str:
     fix = seen.fix
     meters = distance_m(fix.lat, fix.lon, assignment.lat, assignment.lon)
     towards = SPOKEN[round(bearing_deg(fix.lat, fix.lon, assignment.lat, assignment.lon) / 45) % 8]
-    return f"{spoken(meters)} {towards} in a straight line, not by road"
+    return f"{spoken(meters)} {towards}"
 
 
 # ---- the drawing -------------------------------------------------------------------------------------------------

@@ -115,6 +115,7 @@ def on_the_way(glass: Glass, mood: str) -> None:
     rig.unit("assigned" if mood == "new" else "en_route", an_assignment(**(LONGEST if mood == "long" else {}), **over))
     route = a_route(STREETS, n=1 + list(MOODS).index(mood))
     if mood == "long":
+        route = a_route(((0, 0), (0, 400), (100, 400), (100, 900)), n=2)  # the one behind the next is told as well
         named = "The Reverend Doctor Martin Luther King Junior Memorial Parkway Southbound"
         turns = tuple(replace(turn, street=named, words=f"Turn right onto {named}.") for turn in route.turns)
         route = replace(route, turns=turns, beyond_m=90_000, beyond_s=40_000)
