@@ -8,32 +8,38 @@ import { second } from "./time";
 
 const OLD_S = 20; // a terminal reports every 10 s or better
 const WITHOUT: Record<string, string> = {
-    off: "off its route, being redrawn",
-    engine: "no ETA: the road engine is away",
-    no_way: "no ETA: no open road leads there",
-    position: "no ETA: position unknown",
+    off: "off route, redrawing",
+    engine: "no ETA: road engine away",
+    no_way: "no ETA: no open road",
+    position: "no ETA: no position",
 };
 
 export function Eta({ unit, assignment }: { unit: string; assignment: string }) {
     const told = positions.value.get(unit)?.eta;
     const words = told?.assignment === assignment ? spoken(told, second.value) : null;
     return words === null ? null : (
-        <span class="eta" data-old={words.isOld}>
+        <span class="eta" data-old={words.isOld} title={words.more}>
             {words.text}
         </span>
     );
 }
 
-function spoken(told: Told, now: number): { text: string; isOld: boolean } | null {
+interface Spoken {
+    text: string;
+    more: string;
+    isOld: boolean;
+}
+
+function spoken(told: Told, now: number): Spoken | null {
     if (told.word !== "way" || told.eta_s === null || told.left_m === null) {
         const text = WITHOUT[told.word];
-        return text === undefined ? null : { text, isOld: true };
+        return text === undefined ? null : { text, more: "Straight line is no time: ask by radio", isOld: true };
     }
     const oldS = Math.max(0, (now - told.at_ms) / 1000);
     const thereMs = told.at_ms + told.eta_s * 1000;
-    const left = `${minutes(Math.max(0, thereMs - now) / 1000)}, ${miles(told.left_m)}`;
+    const more = `${miles(told.left_m)} to drive, by its position of ${age(oldS)} ago`;
     if (oldS > OLD_S) {
-        return { text: `ETA ${clock(thereMs)}, as of ${age(oldS)} ago`, isOld: true };
+        return { text: `ETA ${clock(thereMs)}, ${age(oldS)} old`, more, isOld: true };
     }
-    return { text: `ETA ${clock(thereMs)} · ${left}`, isOld: false };
+    return { text: `ETA ${clock(thereMs)} · ${minutes(Math.max(0, thereMs - now) / 1000)}`, more, isOld: false };
 }
