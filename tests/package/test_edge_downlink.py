@@ -331,8 +331,9 @@ def test_a_full_disk_does_not_end_the_downlink_and_what_is_said_again_is_kept(te
     assert terminal.version("roster") == Version(1, 1)
 
 
-def test_a_way_is_kept_sealed_followed_from_then_on_and_an_older_one_does_not_come_back(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path)
+def test_a_way_is_kept_sealed_followed_from_then_on_and_an_older_one_does_not_come_back(
+    terminal: Terminal, tmp_path: Path
+) -> None:
     ways = [
         Routes(routes=(Route(assignment="a1", n=n, why="left", made_ms=1, line="_c`|@_ibE", distance_m=5),))
         for n in (1, 2)
