@@ -192,8 +192,11 @@ def test_who_stands_wherever_the_receiver_wanders_stays_on_the_way() -> None:
 
 def test_a_vehicle_on_a_yard_is_not_off_the_way_before_it_has_reached_it() -> None:
     line = line_along(((0, 0), (0, 2000)))
-    yard = [(float(s), a_fix(90 - 3 * s, 0, 270, 3.5)) for s in range(30)]
-    assert after(line, yard).phase is Phase.ON
+    now = None
+    for second in range(30):
+        now = follow(line, now, a_fix(90 - 3 * second, 0, 270, 2.9), float(second))
+        assert now.phase is Phase.ON
+    assert now is not None and now.start_m == 0
 
 
 def test_the_yard_of_the_place_is_not_off_the_way() -> None:
@@ -215,6 +218,23 @@ def test_after_a_restart_in_the_middle_the_next_fix_says_where_it_is() -> None:
         line = line_along(corners)
         east, north, course = at_along(corners, 650.0)
         assert abs(follow(line, None, a_fix(east, north, course), 0.0).at_m - 650) < 5
+
+
+def test_of_two_pieces_of_the_way_in_one_street_the_course_says_which() -> None:
+    line = line_along(OUT_AND_BACK)
+    assert abs(follow(line, None, a_fix(0, 250, 0), 0.0).at_m - 250) < 5
+    assert abs(follow(line, None, a_fix(0, 250, 180), 0.0).at_m - 750) < 5
+
+
+def test_who_turns_into_a_later_piece_of_the_way_is_off_it_first() -> None:
+    line = line_along(EIGHT)
+    now = after(line, [(at_s, fix) for at_s, along, fix in driven(EIGHT) if along <= 200])
+    began_s, phases = now.at_s, []
+    for second in range(1, 25):
+        now = follow(line, now, a_fix(200, -12.0 * second, 180), began_s + second)
+        phases.append((now.phase, now.at_m > 1000))
+    assert phases.index((Phase.OFF, False)) < phases.index((Phase.ON, True))
+    assert (Phase.ON, True) not in phases[: phases.index((Phase.OFF, False))]
 
 
 def test_what_is_left_falls_with_the_way_and_ends_at_nothing() -> None:
