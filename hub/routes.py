@@ -232,9 +232,13 @@ class Ways:
         heading = fix.heading_deg if is_moving else None
         try:
             found = self._parts.ask(Spot(lat=lat, lon=lon), Spot(lat=one.lat, lon=one.lon), closed, heading)
-        except RoadsDown:
+            if found is None:
+                return replace(without, why_not=str(WhyNot.NO_WAY))
+            if len(way.points_of(found.line)) < 2:  # it stands there already
+                found = replace(found, line=way.encoded([(lat, lon), (one.lat, one.lon)]))
+        except (RoadsDown, ValueError):  # or a line that is none
             return replace(without, why_not=str(WhyNot.ENGINE))
-        return replace(without, why_not=str(WhyNot.NO_WAY)) if found is None else fitting(without, found)
+        return fitting(without, found)
 
     def _tell(self, unit: str) -> None:
         position = self._parts.position(unit)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from edge.route import NEAR_M, SLOW_S, STAGED_M, Guide, Seen, has_arrived
 from tests.ways import a_fix, a_route, driven, spot
 from wire.state import Routes
@@ -44,8 +46,9 @@ def test_a_way_that_the_hub_took_back_is_gone() -> None:
     assert guide.look("a-2", 0.0).followed is not None
 
 
-def test_a_line_that_is_none_is_no_way_and_stops_nothing() -> None:
-    guide = Guide(routes({"line": "_"}))
+@pytest.mark.parametrize("line", ["", "_", "_c`|@", "_c`|@_c`|@"])
+def test_a_line_that_is_none_is_no_way_and_stops_nothing(line: str) -> None:
+    guide = Guide(routes({"line": line}))
     guide.offer(a_fix(0, 0), 1.0)
     followed = guide.look("a-1", 1.0).followed
     assert followed is not None and followed.line is None and followed.progress is None

@@ -266,6 +266,18 @@ def test_a_unit_that_nobody_knows_the_place_of_has_no_way(pipe: Pipe) -> None:
     assert pipe.asked == []
 
 
+@pytest.mark.parametrize(("line", "word"), [("", ""), (encoded([spot(0, 0)]), ""), ("_c`|@", "engine")])
+def test_a_unit_that_stands_at_the_place_and_an_engine_that_answers_no_line_end_nothing(
+    pipe: Pipe, line: str, word: str
+) -> None:
+    pipe.answer = replace(found(), line=line, turns=())
+    pipe.at(a_fix(0, 0))
+    pipe.agency.offer("a1", pipe.agency.one)
+    pipe.ways.look()
+    assert pipe.one().why_not == word
+    assert len(points_of(pipe.one().line)) == (0 if word else 2)
+
+
 def test_a_unit_that_has_arrived_is_given_no_other_way(pipe: Pipe) -> None:
     pipe.at(a_fix(0, 0))
     pipe.agency.offer("a1", pipe.agency.one)
