@@ -32,12 +32,12 @@ from wire.way import Line, Phase, Progress, Why, WhyNot
 
 LOOK_S = 1.0  # while a unit is on its way
 REST_S = 5.0  # while none is; whoever changes something says so
-REDRAW_S_MIN = 5.0  # a unit that wanders gets a new way this often at most: each is 2 to 20 kB over the air
+REDRAW_S_MIN = 5.0  # a unit that wanders gets a new way this often at most: each is 1 to 2 kB over the air
 AGAIN_S = 5.0  # after the roads did not answer; they answer at once as soon as they can
 NO_WAY_AGAIN_S = 30.0  # after they said that no road leads there: a closure may end
 MORE_M = 5_000.0  # before the sent part of a long way ends, the rest is asked for
 
-POINTS_MAX, TURNS_MAX = 1_500, 120  # of what is sent: at most 64 kB, in Columbus 1 to 4 kB; the rest follows
+POINTS_MAX, TURNS_MAX = 1_500, 120  # of what is sent: at most 64 kB, in Columbus 2 kB; the rest follows
 THINNED_M = 2.0  # less than a lane
 WORDS_CHARS_MAX, STREET_CHARS_MAX = 160, 80
 
