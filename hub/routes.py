@@ -27,7 +27,7 @@ from wire import way
 from wire.codec import Malformed, decode, encode
 from wire.distance import believed
 from wire.state import Route, Routes, Turn
-from wire.status import Status
+from wire.status import GOING
 from wire.way import Line, Phase, Progress, Why, WhyNot
 
 LOOK_S = 1.0  # while a unit is on its way
@@ -41,7 +41,6 @@ POINTS_MAX, TURNS_MAX = 1_500, 120  # of what is sent: at most 64 kB, in Columbu
 THINNED_M = 2.0  # less than a lane
 WORDS_CHARS_MAX, STREET_CHARS_MAX = 160, 80
 
-GOING = frozenset({Status.ASSIGNED, Status.ACKNOWLEDGED, Status.EN_ROUTE, Status.STAGED})
 
 _KINDS = {  # the engine's numbers
     **dict.fromkeys((1, 2, 3), "start"),

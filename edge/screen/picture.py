@@ -31,7 +31,7 @@ from edge.uplink import LinkState
 from firmware_bridge.pins import PinsState, no_pins
 from wire.incident import Gate
 from wire.state import Roster, StaffMember, TerminalSettings
-from wire.status import LABEL, By, Status, buttons
+from wire.status import GOING, LABEL, By, Status, buttons
 from wire.topics import Section
 
 UNDO_S = 5.0
@@ -265,7 +265,7 @@ class Cab:
     def _way(self, view: View | None, link_state: LinkState, now_ms: int) -> tuple[Seen, Told | None, Button | None]:
         guide = self.parts.guide
         current = None if view is None else view.current
-        if guide is None or view is None or current is None or view.status not in way.GOING:
+        if guide is None or view is None or current is None or view.status not in GOING:
             return Seen(), None, None
         seen = guide.look(current.id, self.parts.clock.mono_s())
         has_link = link_state.link == "up" and link_state.hub

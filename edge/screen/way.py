@@ -15,7 +15,6 @@ from edge.screen import words
 from wire import way
 from wire.distance import EARTH_RADIUS_M, bearing_deg, distance_m
 from wire.state import Assignment, Turn
-from wire.status import Status
 from wire.way import Line, Phase, WhyNot
 
 MILE_M, FOOT_M = 1609.344, 0.3048
@@ -24,7 +23,6 @@ LATE_S = 25.0  # so long off the way with a link, and the new one should have be
 NOW_M = 20.0  # a turn that is this near is no distance any more
 THEN_M = 300.0  # the turn behind the next is named when it follows so soon
 
-GOING = frozenset({Status.ASSIGNED, Status.ACKNOWLEDGED, Status.EN_ROUTE, Status.STAGED})
 POINTS = ("N", "NE", "E", "SE", "S", "SW", "W", "NW")
 SPOKEN = ("north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest")
 
