@@ -227,6 +227,18 @@ assignment = Table(
     Column("ranking", Integer),  # from which it was chosen; null: before that was kept
 )
 
+route = Table(  # the way to an assignment, as its terminal should hold it; gone with the release
+    "route",
+    metadata,
+    Column("assignment", Text, ForeignKey("assignment.assignment"), primary_key=True),
+    Column("n", Integer, nullable=False),  # rises with each new way
+    Column("lat", Float, nullable=False),  # of the incident, when it was asked for
+    Column("lon", Float, nullable=False),
+    Column("closed", Text, nullable=False),  # which roads were closed then, as a digest
+    Column("made_ms", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),  # MessagePack of wire.state.Route
+)
+
 ranking = Table(  # what was shown and what was chosen, kept so that it can be asked for later
     "ranking",
     metadata,
