@@ -62,7 +62,7 @@ def is_done(connection: Connection, act: str, incident_id: str, what: str, said:
     if before is None:
         return False
     if (before.incident, before.what) != (incident_id, what) or _read(before.said, type(said)) != said:
-        raise Refused("conflict", "This id was used for something else. Load the page again.")
+        raise Refused("conflict", "This id was used for something else. Send it again under a new one.")
     return True
 
 
