@@ -164,7 +164,8 @@ class Door:
     def _check(self) -> Response | None:
         self._require_our_host()
         if (shown := _shown_token()) is not None:
-            return self._check_program(shown)
+            self._check_program(shown)
+            return None
         if request.method not in _SAFE:
             self._require_our_origin()
         if request.endpoint is None or request.endpoint in OPEN:

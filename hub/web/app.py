@@ -47,7 +47,7 @@ BUILT = Path(__file__).parent / "static" / "dist"
 
 _SAID = {  # what Flask finds wrong before a view does
     404: ("not_found", "There is nothing at this address."),
-    405: ("not_allowed", "This address is not asked with this method. See: /api/v1/openapi.json"),
+    405: ("not_allowed", "This address is not asked with this method; /api/v1/openapi.json says with which."),
     413: ("too_large", "That is more than this console takes at once. Send less."),
 }
 
@@ -163,7 +163,9 @@ def _http_error(error: HTTPException) -> Response:
         return Response(answer.get_data(), status, answer.headers)
     if status >= 500:
         return _refusal("failed", "The hub could not do it, and its log says why. Try again.", status)
-    code, sentence = _SAID.get(status, ("malformed", "The request is not understood. Compare it with the documentation."))
+    code, sentence = _SAID.get(
+        status, ("malformed", "The request is not understood. Compare it with the documentation.")
+    )
     answer = _refusal(code, sentence, status)
     if status == 405:
         answer.headers["Allow"] = error.get_response().headers.get("Allow", "")

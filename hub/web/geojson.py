@@ -89,9 +89,7 @@ def geojson_views(board: Board, positions: Positions, now_ms: Callable[[], int])
 
 def features(units: tuple[UnitView, ...], known: dict[str, Position], now_ms: int, may: Labels) -> UnitFeatures:
     """The units at this moment, for somebody who may know so much."""
-    return UnitFeatures(
-        now_ms=now_ms, features=tuple(_feature(one, known.get(one.unit), now_ms, may) for one in units)
-    )
+    return UnitFeatures(now_ms=now_ms, features=tuple(_feature(one, known.get(one.unit), now_ms, may) for one in units))
 
 
 def _feature(one: UnitView, position: Position | None, now_ms: int, may: Labels) -> UnitFeature:

@@ -26,8 +26,8 @@ from hub.errors import HTTP_STATUS
 from hub.incidents import Opening
 from hub.links import Linking, Merging, Unlinking
 from hub.near import Hint, Sketch
-from hub.place_words import QUERY_CHARS_MAX
 from hub.picks import Rounds
+from hub.place_words import QUERY_CHARS_MAX
 from hub.places import LIMIT_MAX
 from hub.remarks import Remarking
 from hub.sending import Ranked, Sending
@@ -167,7 +167,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "ending.close": Operation(
         tag="incidents", summary="Close it", body=Closing, answers=_INCIDENT, codes=(*_OPEN_ONE, "busy"),
-        says="`settled_by_phone` says that no unit was sent.",
+        says="`consult_only`: settled by phone, no unit sent.",
     ),
     "ending.recommend": Operation(
         tag="incidents", summary="How it should end", body=Recommending, answers=_INCIDENT, codes=_OPEN_ONE,
@@ -302,6 +302,7 @@ def _operation(rule: Rule, method: str, shape: Mapping[str, Json]) -> Json:
     operation = OPERATIONS[rule.endpoint]
     is_safe = method == "GET"
     systems = sorted(SYSTEMS.get(rule.endpoint, ()))
+    by_token: list[Json] = [{"token": []}] if systems else []
     described: dict[str, Json] = {
         "operationId": rule.endpoint.replace(".", "_"),
         "tags": [operation.tag],
@@ -309,10 +310,7 @@ def _operation(rule: Rule, method: str, shape: Mapping[str, Json]) -> Json:
         **({"description": operation.says} if operation.says else {}),
         "x-token-roles": [*systems],
         "x-account-roles": [*sorted(ROLES.get(rule.endpoint, ()))],
-        "security": [
-            *([{"token": []}] if systems else []),
-            {"session": []} if is_safe else {"session": [], "csrf": []},
-        ],
+        "security": [*by_token, {"session": []} if is_safe else {"session": [], "csrf": []}],
     }
     if parameters := [*_in_path(rule), *(_in_query(one) for one in operation.query)]:
         described["parameters"] = parameters
