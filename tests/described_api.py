@@ -52,7 +52,9 @@ class Described:
             schema = operation["requestBody"]["content"]["application/json"]["schema"]
             shaped = _values(self.document, schema, lucky).map(_bytes)
             body = st.one_of(shaped, shaped, shaped, ANYTHING.map(_bytes), st.binary(max_size=20))
-        word = st.sampled_from([one for one in lucky if one and " " not in one]) | st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,20}\Z")
+        word = st.sampled_from([one for one in lucky if one and " " not in one]) | st.from_regex(
+            r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,20}\Z"
+        )
         return st.builds(
             self._call,
             st.tuples(*(word for _ in names)),
