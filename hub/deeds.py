@@ -52,7 +52,7 @@ def the_open(connection: Connection, incident_id: str) -> Found:
     """The incident; Refused when it is not open."""
     found = the(connection, incident_id)
     if found.state != "open":
-        raise Refused("closed", f"#{found.number} is closed.")
+        raise Refused("closed", f"#{found.number} is closed. Reopen it first.")
     return found
 
 

@@ -96,7 +96,7 @@ from wire.signature import payload_of
 
 MISUSE = 2
 CONSOLE_THREADS = VIEWERS_MAX + 16  # every open page holds one for its stream
-CONSOLE_BODY_BYTES_MAX = 64 * 1024
+CONSOLE_BODY_BYTES_MAX = 1024 * 1024  # read and thrown away; the app says no from 64 kB on
 STOP_S_MAX = 2.6  # then the process ends as it is; everything that was promised is on the disk
 MAINTENANCE_S = 3600.0
 BEAT_S = 5.0

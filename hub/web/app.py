@@ -41,7 +41,7 @@ from hub.web.streets import street_views
 from hub.web.words import word_views
 
 THREADS = VIEWERS_MAX + 32  # of the server: each open page holds one for its stream
-BODY_BYTES_MAX = 1024 * 1024
+BODY_BYTES_MAX = 64 * 1024
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 BUILT = Path(__file__).parent / "static" / "dist"
 

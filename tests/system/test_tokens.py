@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -151,11 +152,33 @@ def shown(hub: Hub) -> str:
     return token(hub, "described", "dispatch_system")
 
 
-def test_a_body_that_is_too_large_is_refused_in_the_shape_of_every_error(hub: Hub, shown: str) -> None:
-    call = Call("POST", "/api/v1/incidents", {}, b"[" + b" " * 200_000 + b"]")
-    status, media, body = ask(hub, shown, call)
-    assert (status, media) == (413, "application/json")
-    described_api.require_sentence(json.loads(body))
+@pytest.mark.parametrize("size", [70_000, 2_000_000])
+def test_a_body_that_is_too_large_is_refused_in_the_shape_of_every_error(hub: Hub, shown: str, size: int) -> None:
+    head = (
+        f"POST /api/v1/incidents HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {shown}\r\n"
+        f"Content-Length: {size}\r\n\r\n"
+    )
+    status, body = raw(hub, head.encode() + b" " * min(size, 70_000))
+    assert status == 413
+    described_api.require_sentence(body)
+
+
+@pytest.mark.parametrize(
+    "sent", [b"GARBAGE\r\n\r\n", b"GET /" + b"x" * 40_000 + b" HTTP/1.1\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"]
+)
+def test_what_is_no_request_is_refused_in_the_shape_of_every_error(hub: Hub, sent: bytes) -> None:
+    status, body = raw(hub, sent)
+    assert 400 <= status < 600
+    described_api.require_sentence(body)
+
+
+def raw(hub: Hub, sent: bytes) -> tuple[int, Json]:
+    with socket.create_connection(("127.0.0.1", hub.ports["console"]), timeout=PATIENCE_S) as wire:
+        wire.sendall(sent)
+        answer = http.client.HTTPResponse(wire)
+        answer.begin()
+        assert answer.getheader("Content-Type") == "application/json"
+        return answer.status, json.loads(answer.read())
 
 
 def test_every_line_of_the_how_to_does_what_it_says(hub: Hub, tmp_path: Path) -> None:
