@@ -29,6 +29,7 @@ from hub.web.ending import ending_views
 from hub.web.geojson import geojson_views
 from hub.web.linking import linking_views
 from hub.web.listening import Listening
+from hub.web.listing import listing_views
 from hub.web.live import live_views
 from hub.web.opening import opening_views
 from hub.web.pages import page_views
@@ -125,6 +126,7 @@ def create_console(parts: ConsoleParts) -> Flask:
     app.register_blueprint(published_views())
     app.register_blueprint(geojson_views(parts.board, parts.positions, parts.now_ms))
     acting = Acting(engine=parts.engine, changed=parts.changed, now_ms=parts.now_ms)
+    app.register_blueprint(listing_views(acting))
     app.register_blueprint(reading_views(acting))
     app.register_blueprint(opening_views(acting))
     app.register_blueprint(changing_views(acting))

@@ -38,6 +38,7 @@ from hub.web.answers import Wrong
 from hub.web.dispatch import Releasing, RestEnded
 from hub.web.geojson import MEDIA_TYPE as GEOJSON
 from hub.web.geojson import UnitFeatures
+from hub.web.listing import NUMBER_MAX, PAGE_MAX, Incidents
 from hub.web.live import Me, Seen
 from hub.web.places import Found, Near
 from hub.web.words import Words
@@ -119,6 +120,16 @@ OPERATIONS: dict[str, Operation] = {
     "opening.hints": Operation(
         tag="incidents", summary="Incidents that may be this one already", body=Sketch, answers={200: list[Hint]},
         says="A POST, because a place belongs into no address.",
+    ),
+    "listing.every": Operation(
+        tag="incidents", summary="All incidents, open and over, page by page", answers={200: Incidents},
+        query=(
+            Query(
+                name="after", says="Those with a higher number.",
+                schema={"type": "integer", "minimum": 0, "maximum": NUMBER_MAX},
+            ),
+            Query(name="limit", says="At most so many.", schema={"type": "integer", "minimum": 1, "maximum": PAGE_MAX}),
+        ),
     ),
     "reading.one": Operation(
         tag="incidents", summary="An incident, open or not", answers=_INCIDENT, codes=("not_found",),

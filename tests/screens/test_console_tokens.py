@@ -282,6 +282,28 @@ def told_in_all_labels(hub: World, incident: str) -> dict[Label, str]:
     return by_label
 
 
+def test_all_incidents_are_read_page_by_page_open_and_over(hub: World) -> None:
+    asker = program(hub, TokenRole.STATISTICS)
+    closed = hub.signed_in("nina").post("/api/v1/incidents/i2/close", {"id": "c1", "disposition": "canceled"})
+    assert closed.status_code == 200
+    seen, after = [], 0
+    for _ in range(4):
+        page = asker.get(f"/api/v1/incidents?after={after}&limit=1").get_json()
+        seen += [(one["id"], one["state"]) for one in page["incidents"]]
+        if page["next"] is None:
+            break
+        after = page["next"]
+    assert seen == [("i1", "open"), ("i2", "canceled"), ("i3", "open")]
+    assert asker.get("/api/v1/incidents?after=3").get_json() == {"incidents": [], "next": None}
+    assert "Afraid of uniforms" not in asker.get("/api/v1/incidents").text, "a caution is not for figures"
+
+
+@pytest.mark.parametrize("query", ["after=-1", "after=x", f"after={2**63}", "limit=0", "limit=201", "limit="])
+def test_a_page_that_cannot_be_is_refused_with_a_sentence(hub: World, query: str) -> None:
+    answer = program(hub, TokenRole.STATISTICS).get(f"/api/v1/incidents?{query}")
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "malformed")
+
+
 @pytest.mark.parametrize("role", list(TokenRole))
 @pytest.mark.parametrize("has_cji", [False, True])
 def test_no_answer_holds_a_word_with_a_label_that_the_role_may_not_see(
