@@ -252,7 +252,7 @@ def document(rules: Iterable[Rule]) -> dict[str, Json]:
         for method in _METHODS:
             if method in (rule.methods or ()):
                 path[method.lower()] = _operation(rule, method, shape)
-    return {
+    whole: dict[str, Json] = {
         "openapi": "3.1.1",
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "info": {
@@ -292,11 +292,24 @@ def document(rules: Iterable[Rule]) -> dict[str, Json]:
             },
         },
     }
+    return _with_plain_names(whole, components)
 
 
 def text(rules: Iterable[Rule]) -> str:
     """The document as it is kept: the same routes and types give the same bytes."""
     return json.dumps(document(rules), indent=2, ensure_ascii=False) + "\n"
+
+
+def _with_plain_names(whole: dict[str, Json], names: Iterable[str]) -> dict[str, Json]:
+    """Types of one name are told apart by their modules: `hub.endings.Closing` is called EndingsClosing here, for programs
+    that make names of their own from these."""
+    said = json.dumps(whole)
+    for name in names:
+        *_, module, kind = ("", *name.split("."))
+        said = said.replace(f'"{_SCHEMAS}{name}"', f'"{_SCHEMAS}{module.capitalize()}{kind}"')
+        said = said.replace(f'"{name}": ', f'"{module.capitalize()}{kind}": ') if module else said
+    plain: dict[str, Json] = json.loads(said)
+    return plain
 
 
 def _kinds(rules: Iterable[Rule]) -> Iterable[object]:
