@@ -22,6 +22,7 @@ from msgspec import Struct
 from hub.backup import BackupError, Made, Say, Stopped, user_name
 from hub.errors import Refused
 from hub.tokens import Asking, Kept
+from wire import typed
 
 SOCKET = "control"
 LINE_BYTES_MAX = 8192
@@ -118,7 +119,12 @@ def _asking(home: Path, ask: Ask) -> Iterator[Iterator[Answer]]:
         hub.connect(path)
         hub.sendall(msgspec.json.encode(ask) + b"\n")
         with hub.makefile("rb") as lines:
-            yield (msgspec.json.decode(line, type=Answer) for line in lines)
+            yield (_read(line) for line in lines)
+
+
+def _read(line: bytes) -> Answer:
+    answer: Answer = typed.json(line, Answer)  # type: ignore[arg-type]  # mypy has no type[…] of a union
+    return answer
 
 
 def _answer(asker: socket.socket, make: MakeBackup, keep: KeepTokens) -> None:
@@ -149,7 +155,8 @@ def _asked(asker: socket.socket) -> tuple[Ask, str]:
     if uid not in (0, os.geteuid()):
         raise BackupError("only the hub's own user may ask for this")
     with asker.makefile("rb") as lines:
-        return msgspec.json.decode(lines.readline(LINE_BYTES_MAX), type=Ask), user_name(uid)
+        asked: Ask = typed.json(lines.readline(LINE_BYTES_MAX), Ask)  # type: ignore[arg-type]  # as above
+        return asked, user_name(uid)
 
 
 @contextmanager
