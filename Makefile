@@ -37,6 +37,7 @@ help:
 	@echo "make bench-drain  how fast a backlog drains beside bare paho, and what the map notices of it (root)"
 	@echo "make fuzz         bytes by the million into the receiver's reader, guided by coverage (FUZZ_S=600 seconds)"
 	@echo "make asyncapi     docs/asyncapi.json anew from the message types"
+	@echo "make openapi      docs/openapi.json anew from the routes of the hub"
 	@echo "make format       let the formatter have its way"
 	@echo "make lock         renew requirements.lock from pyproject.toml"
 	@echo "make clean        remove what was built and the demonstration fleet"
@@ -72,6 +73,10 @@ proof-processes: setup test-packages
 # The wire's published description follows the message types; a test says when it does not.
 asyncapi: $(VENV)/.installed
 	$(BIN)/python -m wire.asyncapi > docs/asyncapi.json
+
+# So does the description of the API, made from the routes that the hub registers.
+openapi: $(VENV)/.installed
+	$(BIN)/python -m hub.web.write_openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
 
 # Rows that need root or something that this machine lacks say so. The text is also written to $(SOAK_OUT).
 soak: setup soak-packages var/tools/thingsboard/.installed
@@ -142,7 +147,7 @@ road-engine: $(VENV)/.installed
 	@scripts/road-engine || echo "The tests of road times will say that they were left out."
 
 test-packages:
-	@scripts/system-packages chromium:chromium
+	@scripts/system-packages chromium:chromium curl:curl jq:jq
 	@scripts/debian-tools || echo "The tests beside gpsd and chrony will say that they were left out."
 
 # Hashes are in the lock, so what is installed is what was reviewed. The project itself is linked, not copied.
