@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from http.client import HTTPConnection
+from math import inf
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -199,7 +200,7 @@ def _one(
     firsts = {"straight line": min(seconds, key=lambda unit: _meters(question, unit))}
     if OSRM in tables:
         said = dict(zip((one.unit for one in question.positions), tables[OSRM], strict=True))
-        firsts[OSRM] = min(seconds, key=lambda unit: said[unit] if said[unit] is not None else float("inf"))
+        firsts[OSRM] = min(seconds, key=lambda unit: _or_never(said[unit]))
     if nearest and nearest[0] in seconds:
         firsts[POSTGIS] = nearest[0]
     for name, first in firsts.items():
@@ -360,6 +361,10 @@ def _spot(position: Position) -> Place:
     spot = whereabouts(position, NOW_MS)
     assert spot is not None
     return spot
+
+
+def _or_never(seconds: float | None) -> float:
+    return inf if seconds is None else seconds
 
 
 def _meters(question: Question, unit: str) -> float:
