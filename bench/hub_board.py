@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from math import cos, degrees, radians, sin
@@ -153,12 +153,17 @@ def _seen(page: Page, accounts: Callable[[], dict[str, float]], seconds: int) ->
     gaps_ms = [later - earlier for earlier, later in pairwise(said["frames"])]
     return Seen(
         frames=len(gaps_ms),
-        dropped=sum(max(0, round(gap / FRAME_MS) - 1) for gap in gaps_ms),
+        dropped=dropped(gaps_ms),
         longest_ms=max(gaps_ms, default=0.0),
         long_tasks_ms=said["tasks"],
         busy={name: (after[name] - before[name]) / took_s for name in ACCOUNTS},
         browser_cpu=(_browser_cpu_s() - cpu_before_s) / took_s,
     )
+
+
+def dropped(gaps_ms: Sequence[float]) -> int:
+    """How many pictures are missing between those that came, at 60 a second."""
+    return sum(max(0, round(gap / FRAME_MS) - 1) for gap in gaps_ms)
 
 
 def _accounts(said: dict[str, list[dict[str, float]]]) -> dict[str, float]:

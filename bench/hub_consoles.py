@@ -65,6 +65,9 @@ def cli(consoles: str, seconds: int, per_second: float) -> None:
         folder = Path(name)
         with console.site(folder, UNITS) as at, _mosquitto(folder) as (plain, websocket, pid):
             number = 0
+            say("nobody watches")
+            alone = _through_hub(folder, at, None, 0, seconds, per_second, number)
+            click.echo(f"nobody watches, {per_second:.0f} positions a second; CPU of a core: {_told(alone.cpu)}")
             for count in counts:
                 ways = ["hub", "mosquitto", *(["painted"] if browser is not None else [])]
                 found: dict[str, Pushed] = {}
@@ -234,13 +237,16 @@ def _print(count: int, per_s: float, found: dict[str, Pushed]) -> None:
         if way not in found:
             continue
         one = found[way]
-        cpu = ", ".join(f"{who} {100 * share:.0f} %" for who, share in one.cpu.items())
         came = f"{100 * one.share:.2f} % of {one.said * one.viewers} came" if one.viewers else f"{one.said} said"
-        click.echo(f"  {name}: {came}; CPU of a core: {cpu}")
+        click.echo(f"  {name}: {came}; CPU of a core: {_told(one.cpu)}")
         if one.viewers:
             print_ms("    published -> bytes at a console", one.took_ms)
         if way == "painted":
             print_ms(f"    published -> painted, {len(one.painted_ms)} of {one.said}", one.painted_ms)
+
+
+def _told(cpu: dict[str, float]) -> str:
+    return ", ".join(f"{who} {100 * share:.1f} %" for who, share in cpu.items())
 
 
 if __name__ == "__main__":

@@ -231,13 +231,14 @@ def _compare(question: Question, answers: Mapping[str, Answer], ways: Ways, foun
     found.shorts += ours == theirs
     found.wholes += _units(calm.candidates, calm.exact_n) == _units(true, calm.exact_n)
     if ours != theirs:
-        why = _why(calm, ways, set(ours) | set(theirs))
+        why = why_other(calm, ways, set(ours) | set(theirs))
         found.why[why] += 1
         if len(found.examples) < 5:
             found.examples.append(", ".join(_told(unit, calm, ways) for unit in dict.fromkeys((*ours, *theirs))))
 
 
-def _why(ours: Answer, ways: Ways, units: set[str]) -> str:
+def why_other(ours: Answer, ways: Ways, units: set[str]) -> str:
+    """Why `units`, which are the first of either, stand in another order than all `ways` would put them."""
     if ours.engine != BY_ROAD:
         return f"ours is by straight line: {ours.why_not}"
     if any(unit not in ours.ways for unit in units):

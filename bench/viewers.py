@@ -51,13 +51,13 @@ def main(kind: str, port: int, count: int, cookie: str, file: Path) -> None:
             selector.register(viewer.socket, selectors.EVENT_READ, viewer)
         selector.register(sys.stdin, selectors.EVENT_READ, None)
         print("ready", flush=True)
-        while _read(selector, came):
+        while read(selector, came):
             pass
     file.write_bytes(came.tobytes())
     print("written", flush=True)
 
 
-def _read(selector: selectors.BaseSelector, came: array[int]) -> bool:
+def read(selector: selectors.BaseSelector, came: array[int]) -> bool:
     """Take what there is; False when we are told to end."""
     for key, _ in selector.select(LOOK_S):
         viewer = key.data
