@@ -12,7 +12,7 @@ from random import Random
 
 import click
 from msgspec import Struct
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from sqlalchemy import Engine, insert
 
 from bench import agency as made
@@ -34,7 +34,7 @@ CHROMIUM_ARGS = (
 )
 COOKIE = "tandem-console"
 PUBLISHER = "bench-publisher"
-VIEW = {"width": 1280, "height": 800}
+VIEW: ViewportSize = {"width": 1280, "height": 800}
 READY_MS_MAX = 180_000  # a machine without a graphics card that others use
 STATUSES = ("available", "available", "available", "clearing", "on_scene", "en_route", "break")
 
@@ -149,4 +149,4 @@ def ahead_s(page: Page) -> float:
         there_ms = page.evaluate("() => performance.timeOrigin + performance.now()")
         answered_s = time.time()
         tries.append((answered_s - asked_s, there_ms / 1000 - (asked_s + answered_s) / 2))
-    return min(tries)[1]
+    return float(min(tries)[1])

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 import click
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, ViewportSize
 
 from bench import console
 from bench.bare_pair import Pair
@@ -37,7 +37,7 @@ from demo.web import Json
 CALL_SIGN = "CARE-1"
 SNAPSHOT_BYTES = 1_600  # of the assignments, sealed and signed
 LOOK_AT_IT_S = 0.8  # the page takes a press for the last one's until then
-TOUCHSCREEN = {"width": 800, "height": 480}
+TOUCHSCREEN: ViewportSize = {"width": 800, "height": 480}
 WAIT_MS_MAX = 20_000
 CLICKED = """document.addEventListener("click", (event) => {
     window.benchClicked = performance.timeOrigin + event.timeStamp;
