@@ -34,7 +34,7 @@ from hub.snapshot import PositionView
 UNITS = 100
 PER_S = 100.0
 WARM_UP_S = 2.0
-SETTLE_S = 1.0  # for what is still under way at the end
+SETTLE_S = 3.0  # for what is still under way at the end
 SCRIPT = Path(__file__).with_name("painted.js")
 
 
