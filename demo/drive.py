@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from demo.processes import RESTART_WAIT_S, end, spawned
 from demo.streets import Streets
+from wire import typed
 
 STAND_S_MIN, STAND_S_MAX = 8.0, 45.0  # between two trips of a roaming unit
 ROUTE_BYTES_MAX = 1024 * 1024  # a pipe's most; the longest way through a city is a tenth of it
@@ -208,7 +209,7 @@ class _Driver:
         *lines, self._held = (self._held + data).split(b"\n")
         for line in lines:
             if not line.startswith(b'{"port"'):
-                self.seen = msgspec.json.decode(line, type=Seen)
+                self.seen = typed.json(line, Seen)
         return bool(data)
 
     def follow(self, order: Order) -> None:

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from demo.processes import Child, Children, run
+from wire import typed
 
 AGENCY = "Lakeshore CARE"
 CITY_SEED = 7
@@ -95,7 +96,7 @@ class Fleet(Struct, frozen=True, kw_only=True):
 def load(home: Path) -> Fleet | None:
     """The fleet that an earlier start made; None when there is none, or it was not finished."""
     notebook = home / NOTEBOOK
-    return msgspec.json.decode(notebook.read_bytes(), type=Fleet) if notebook.exists() else None
+    return typed.json(notebook.read_bytes(), Fleet) if notebook.exists() else None
 
 
 def make(

@@ -21,7 +21,21 @@ import click
 import structlog
 from msgspec import Struct
 
-from edge import answers, clock, clock_floor, desk, downlink, held, lifeboat, salvage, schema, settings, store, uplink
+from edge import (
+    answers,
+    clock,
+    clock_floor,
+    desk,
+    downlink,
+    evidence,
+    held,
+    lifeboat,
+    salvage,
+    schema,
+    settings,
+    store,
+    uplink,
+)
 from edge.cab import Cab
 from edge.clock import Clock
 from edge.clock_watch import ClockWatch
@@ -338,7 +352,7 @@ class Terminal:
             self._home,
             self._chosen.copies.place,
             self._now,
-            tidied=lambda: salvage.tidy(self._home, stores.by_name),
+            tidied=lambda: evidence.tidy(self._home, stores.by_name),
         )
         _add(self._hands, "copies", copies.run, copies.stop)
         room = DiskWatch(self._disk, self.ledger, self._signer, self._now, up.wake, self.beats.of("disk"))

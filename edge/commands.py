@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from edge import clock_floor, copies, desk, identity, salvage, settings, vault
+from edge import clock_floor, copies, desk, evidence, identity, settings, vault
 from edge.errors import Refused
 from edge.settings import SettingsError
 from wire.codec import Malformed
@@ -145,7 +145,7 @@ def damaged_commands() -> None:
 @HOME
 def list_damaged(home: Path) -> None:
     """What was put aside, what came of it, and what is lost; the newest last."""
-    found = salvage.kept(home)
+    found = evidence.kept(home)
     for folder, rescued in found:
         lost = "how much is lost is not known" if rescued.lost < 0 else f"{rescued.lost} lost"
         click.echo(f"{folder}  {rescued.log}: {rescued.damage}; {rescued.records} records rescued, {lost}")
@@ -160,7 +160,7 @@ def clear_damaged(home: Path, yes: bool) -> None:
     """Delete what was put aside. What was rescued from it is in the terminal's files and stays."""
     if not yes:
         raise Misuse("Say --yes if nothing of it is needed any more.")
-    click.echo(f"{salvage.clear(home)} put-aside files are deleted.")
+    click.echo(f"{evidence.clear(home)} put-aside files are deleted.")
 
 
 def _moment(seconds: float) -> str:

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from firmware_bridge.pins import PinsSettings
+from wire import typed
 
 SETTINGS_FILE = "terminal.toml"
 BAUD_MAX = 4_000_000  # Linux knows no faster name
@@ -130,7 +131,7 @@ def load(home: Path) -> Settings:
     """The settings in `home`; SettingsError when there are none or they are wrong."""
     path = home / SETTINGS_FILE
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Settings)
+        return typed.toml(path.read_bytes(), Settings)
     except FileNotFoundError:
         raise SettingsError(f"{path} is missing: make it, or name the terminal's folder with --home.") from None
     except OSError as wrong:

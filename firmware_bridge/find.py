@@ -18,6 +18,7 @@ from msgspec import Struct
 from firmware_bridge.framing import Framer
 from firmware_bridge.nmea import Rejected, said
 from firmware_bridge.port import Port, read_chunk, set_speed
+from wire import typed
 
 AUTO = "auto"
 # By what is met most: the standard's first rate, two of modern modules, the standard's old one, the rest.
@@ -238,6 +239,6 @@ def _remembered(memory: Path | None) -> Place | None:
     if memory is None:
         return None
     try:
-        return msgspec.json.decode(memory.read_bytes(), type=Place)
+        return typed.json(memory.read_bytes(), Place)
     except (OSError, ValueError):
         return None

@@ -21,6 +21,7 @@ from msgspec import Meta, Struct, field
 
 from firmware_bridge.reader import Counts
 from firmware_bridge.readings import DATE_FLOOR, Condition, Dates, FixRead, PortState, Reading
+from wire import typed
 from wire.fix import SPEED_MPS_MAX, Fix, FixQuality
 
 HOST = "127.0.0.1"
@@ -304,7 +305,7 @@ class _Devices(Struct):
 
 def _decoded(line: bytes, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(line, type=kind)
+        return typed.json(line, kind)
     except msgspec.ValidationError:
         raise Rejected("shape") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

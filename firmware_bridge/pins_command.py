@@ -17,6 +17,7 @@ from firmware_bridge.misuse import Misuse
 from firmware_bridge.mock_pins import Act, NobodyThere
 from firmware_bridge.pins import INPUTS, LAMPS, Board, Condition, Name, PinsSettings
 from firmware_bridge.signals import Alert, Light
+from wire import typed
 
 SETTINGS_FILE = "terminal.toml"
 SAMPLE_S = 0.02
@@ -138,7 +139,7 @@ def _send(home: Path, act: Act) -> None:
 def load(file: Path) -> PinsSettings:
     """The pins that the terminal's settings `file` names; Misuse when it names none or cannot be read."""
     try:
-        found = msgspec.toml.decode(file.read_bytes(), type=_File).pins
+        found = typed.toml(file.read_bytes(), _File).pins
     except OSError as wrong:
         raise Misuse(f"{file} cannot be read ({wrong.strerror}): name the settings with --settings.") from None
     except (msgspec.DecodeError, ValueError) as wrong:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from firmware_bridge.drive import LatLon, Route
+from wire import typed
 
 POINTS_MAX = 100_000  # a day's track at one point a second; more is not a route
 LIMIT_MPS_MAX = 70.0  # 252 km/h
@@ -42,7 +43,7 @@ def from_file(data: bytes, usual_mps: float) -> Route:
 def from_line(line: bytes, usual_mps: float) -> Route | None:
     """The route in one line of a steering program; None: it says to hold."""
     try:
-        said = msgspec.json.decode(line, type=Line)
+        said = typed.json(line, Line)
     except msgspec.MsgspecError as wrong:
         raise BadRoute(f"This line is no route ({wrong}).") from None
     if said.hold and said.route is None:
@@ -55,7 +56,7 @@ def from_line(line: bytes, usual_mps: float) -> Route | None:
 
 def _from_geojson(data: bytes, usual_mps: float) -> Route:
     try:
-        found = msgspec.json.decode(data)
+        found = typed.json(data, object)
     except msgspec.MsgspecError as wrong:
         raise BadRoute(f"It is neither GeoJSON nor GPX ({wrong}).") from None
     lines = list(_line_strings(found, {}))

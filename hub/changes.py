@@ -20,6 +20,7 @@ from hub.incidents import Asked, Described, described, require_sound
 from hub.packet import Answer
 from hub.rank import Need
 from hub.schema import incident
+from wire import typed
 from wire.incident import Gate
 from wire.packet import DANGERS, Label
 
@@ -154,7 +155,7 @@ def _gate_after(
 def _set_gate(connection: Connection, found: Found, now: Described, gate: Gate, by: str | None) -> tuple[Line, ...]:
     """Keep the gate, and the need that goes with it, which is what is ranked for."""
     need = replace(
-        msgspec.json.decode(found.need, type=Need),
+        typed.json(found.need, Need),
         lat=now.lat,
         lon=now.lon,
         gate=gate,

@@ -20,6 +20,7 @@ import structlog
 from msgspec import Struct
 
 from hub.backup import BackupError, Made, Say, Stopped, user_name
+from wire import typed
 
 SOCKET = "control"
 LINE_BYTES_MAX = 8192
@@ -87,7 +88,8 @@ def ask_backup(home: Path, out: Path, say: Say) -> Made | None:
 def _heard(hub: socket.socket, say: Say) -> Made:
     with hub.makefile("rb") as lines:
         for line in lines:
-            match msgspec.json.decode(line, type=Answer):
+            answer: Answer = typed.json(line, Answer)  # type: ignore[arg-type]  # mypy has no type[…] of a union
+            match answer:
                 case Told(text=text):
                     say(text)
                 case Ready(made=made):
@@ -120,7 +122,7 @@ def _asked(asker: socket.socket) -> tuple[AskBackup, str]:
     if uid not in (0, os.geteuid()):
         raise BackupError("only the hub's own user may ask for this")
     with asker.makefile("rb") as lines:
-        return msgspec.json.decode(lines.readline(LINE_BYTES_MAX), type=AskBackup), user_name(uid)
+        return typed.json(lines.readline(LINE_BYTES_MAX), AskBackup), user_name(uid)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from hub import audit
 from hub.errors import Refused
 from hub.labels import ON_THE_BOARD, Labels
 from hub.schema import account, incident, incident_act
+from wire import typed
 from wire.codec import Malformed
 from wire.ids import name
 from wire.packet import Label
@@ -123,7 +124,7 @@ def require_unchanged(connection: Connection, found: Found, fields: frozenset[st
 
 def lines_in(text: str) -> tuple[Line, ...]:
     """The lines of an act."""
-    return msgspec.json.decode(text, type=tuple[Line, ...])
+    return typed.json(text, tuple[Line, ...])
 
 
 def require_name(text: str) -> None:
@@ -151,6 +152,6 @@ def said_why(reason: str, sentence: str) -> str:
 def _read(text: str, kind: type[Struct]) -> Struct | None:
     """What was asked then; None when this program asks it otherwise."""
     try:
-        return msgspec.json.decode(text, type=kind)
+        return typed.json(text, kind)
     except (msgspec.DecodeError, ValueError):
         return None

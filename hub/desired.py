@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, insert, select, update
 
 from hub import audit, cautions, emergencies, labels, orders, packet, projections, roster, schema, shelf, store
 from hub.labels import Labels
+from wire import typed
 from wire.codec import encode
 from wire.incident import TYPES
 from wire.state import (
@@ -199,7 +199,7 @@ def _assignment(connection: Connection, unit: str, row: Row[tuple[object, ...]])
         problem=row.problem,
         gate=row.gate,
         offered_ms=row.offered_ms,
-        cautions=(*msgspec.json.decode(row.cautions, type=tuple[str, ...]), *cautions.sentences(warned)),
+        cautions=(*typed.json(row.cautions, tuple[str, ...]), *cautions.sentences(warned)),
         others=tuple(_others(connection, unit, row.incident)),
         revision=row.revision,
         gate_by=row.gate_by,

@@ -17,6 +17,7 @@ from hub.near import Hint, Known, Sketch
 from hub.packet import Answer
 from hub.rank import AGE_GROUPS, LICENSES, Need
 from hub.schema import hub_fact, incident
+from wire import typed
 from wire.incident import LANGUAGES, PRIORITIES, SKILLS, TYPES
 from wire.packet import Label
 
@@ -141,7 +142,6 @@ def require_sound(described: Described) -> None:
 
 def described(row: Row[tuple[object, ...]]) -> Described:
     """What is said of the incident in `row`."""
-    need = msgspec.json.decode(row.need, type=Need)
     return Described(
         type=row.type,
         priority=row.priority,
@@ -149,8 +149,8 @@ def described(row: Row[tuple[object, ...]]) -> Described:
         lon=row.lon,
         place=row.place,
         problem=row.problem,
-        cautions=msgspec.json.decode(row.cautions, type=tuple[str, ...]),
-        need=msgspec.convert(need, Asked, from_attributes=True),
+        cautions=typed.json(row.cautions, tuple[str, ...]),
+        need=typed.json(row.need, Asked),
     )
 
 

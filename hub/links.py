@@ -14,6 +14,7 @@ from hub.errors import Refused
 from hub.incidents import CAUTIONS_MAX
 from hub.packet import Answer
 from hub.schema import incident, incident_link
+from wire import typed
 from wire.packet import NOT_ASKED, Label
 
 KINDS = ("parent", "child", "related")  # what the other is to this one
@@ -67,8 +68,8 @@ def merge(connection: Connection, incident_id: str, merging: Merging, deed: Deed
         .where(incident.c.incident == incident_id)
         .values(state="canceled", closed_ms=deed.now_ms, disposition="duplicate", merged_into=merging.into)
     )
-    has = msgspec.json.decode(into.cautions, type=tuple[str, ...])
-    cautions = tuple(dict.fromkeys((*has, *msgspec.json.decode(found.cautions, type=tuple[str, ...]))))[:CAUTIONS_MAX]
+    has = typed.json(into.cautions, tuple[str, ...])
+    cautions = tuple(dict.fromkeys((*has, *typed.json(found.cautions, tuple[str, ...]))))[:CAUTIONS_MAX]
     connection.execute(
         update(incident)
         .where(incident.c.incident == merging.into)

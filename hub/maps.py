@@ -29,6 +29,7 @@ from pmtiles.reader import MmapSource, Reader
 from hub import place_index, valhalla
 from hub.building import CURRENT, Busy, Say, alone, becoming, point_current_at, sha256_of, timed
 from hub.valhalla import ROADS_FOLDER, RoadsError
+from wire import typed
 
 BBox = tuple[float, float, float, float]  # west, south, east, north in degrees
 
@@ -109,7 +110,7 @@ def current_map(into: Path) -> MapInfo | None:
     """The map in use under `into`; None when none was imported; MapError when it is damaged."""
     described = into / "maps" / CURRENT / "map.json"
     try:
-        return msgspec.json.decode(described.read_bytes(), type=MapInfo)
+        return typed.json(described.read_bytes(), MapInfo)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as error:
@@ -322,7 +323,7 @@ def _look_at(osm: Path, say: Say) -> _Extract:
             check=False,
         )
     try:
-        said = msgspec.json.decode(looked.stdout, type=_FileInfo)
+        said = typed.json(looked.stdout, _FileInfo)
     except msgspec.DecodeError:
         if place_index.is_empty(osm):  # osmium's program fails at one
             raise MapError(f"{osm.name} has no streets") from None
@@ -440,7 +441,7 @@ def _id_of(sha256: str, bbox: BBox | None, builders: tuple[Builder, ...]) -> str
 
 def _made_before(folder: Path, builders: tuple[Builder, ...]) -> MapInfo | None:
     try:
-        info = msgspec.json.decode((folder / "map.json").read_bytes(), type=MapInfo)
+        info = typed.json((folder / "map.json").read_bytes(), MapInfo)
         _zooms(folder / STREETS_FILE)
     except Exception:
         return None  # whatever is wrong with it, it is made again

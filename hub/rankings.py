@@ -23,6 +23,7 @@ from hub.rank import BOOK, DEFAULTS, Candidate, Errand, Need, RoadsDown, RosterU
 from hub.replay import Shown
 from hub.schema import assignment, incident, ranking, rest_ended, staff, status_history, unit
 from hub.snapshot import UnitView
+from wire import typed
 from wire.status import Status
 
 REASON_CHARS_MAX = 300
@@ -75,7 +76,7 @@ class _Known(Struct, frozen=True, kw_only=True):
 
 def need_of(row: Row[tuple[object, ...]]) -> Need:
     """What the incident in `row` asks for, where it is and as urgent as it is by now."""
-    told = msgspec.json.decode(row.need, type=Need)
+    told = typed.json(row.need, Need)
     return replace(told, lat=row.lat, lon=row.lon, gate=row.gate, priority=row.priority)
 
 
@@ -187,7 +188,7 @@ def candidates_of(connection: Connection, number: int, incident_id: str) -> tupl
     text = connection.execute(
         select(ranking.c.candidates).where(ranking.c.ranking == number, ranking.c.incident == incident_id)
     ).scalar()
-    return None if text is None else msgspec.json.decode(text, type=tuple[Candidate, ...])
+    return None if text is None else typed.json(text, tuple[Candidate, ...])
 
 
 def shown(connection: Connection, number: int) -> Shown | None:
@@ -195,20 +196,20 @@ def shown(connection: Connection, number: int) -> Shown | None:
     row = connection.execute(select(ranking).where(ranking.c.ranking == number)).first()
     if row is None or row.known is None:
         return None
-    known = msgspec.json.decode(zlib.decompress(row.known), type=_Known)
+    known = typed.json(zlib.decompress(row.known), _Known)
     return Shown(
         question=Question(
-            need=msgspec.json.decode(row.need, type=Need),
+            need=typed.json(row.need, Need),
             roster=known.roster,
             positions=known.positions,
             now_ms=row.ranked_ms,
-            rules=msgspec.json.decode(row.rules, type=Rules),
+            rules=typed.json(row.rules, Rules),
             bound=known.bound,
             utc_offset_min=known.utc_offset_min,
         ),
         engine=row.engine,
         ways=known.ways,
-        candidates=msgspec.json.decode(row.candidates, type=tuple[Candidate, ...]),
+        candidates=typed.json(row.candidates, tuple[Candidate, ...]),
         graph=row.graph,
         book=row.book,
     )

@@ -41,6 +41,7 @@ from hub.backup import (
 from hub.ca import CRL_FILE, open_ca
 from hub.settings import MAPS_FOLDER, SETTINGS_FILE, TLS_FOLDER, load
 from hub.store import DATABASE_FILE
+from wire import typed
 from wire.sealed_file import MAGIC
 
 MANIFEST_BYTES_MAX = 1 << 20
@@ -142,7 +143,7 @@ def _unpack(tar: tarfile.TarFile, into: Path, size: int, data: BinaryIO, progres
         if manifest is None:
             if entry.name != MANIFEST or source is None or entry.size > MANIFEST_BYTES_MAX:
                 raise tarfile.ReadError
-            manifest = msgspec.json.decode(source.read(), type=Manifest)
+            manifest = typed.json(source.read(), Manifest)
             if manifest.v != VERSION:
                 raise BackupError("this backup was made by a newer Tandem; install that one")
             missing = dict(manifest.files)
@@ -314,7 +315,7 @@ def _map_name(new: Path) -> str | None:
     if not note.is_file():
         return None
     try:
-        described: dict[str, object] = msgspec.json.decode(note.read_bytes())
+        described: dict[str, object] = typed.json(note.read_bytes(), dict[str, object])
     except msgspec.DecodeError:
         described = {}
     note.unlink()

@@ -18,6 +18,7 @@ from hub.engine import Endpoint
 from hub.rank import Travel
 from hub.road_link import Answer, Call, RoadLink
 from hub.road_link import RoadsDown as RoadsDown
+from wire import typed
 
 WAIT_S = 0.2  # a dispatcher has seconds; a list by straight line now is better than one by road later
 WAY_WAIT_S, REACH_WAIT_S = 1.0, 2.0  # a way goes to the terminal after the assignment; an area is a look at the map
@@ -345,7 +346,7 @@ def _areas(answer: Answer) -> tuple[Area, ...]:
 
 def _read(answer: Answer, type_: type[T]) -> T:
     try:
-        return msgspec.json.decode(answer.body, type=type_)
+        return typed.json(answer.body, type_)
     except msgspec.DecodeError:  # its words would quote what stands there
         raise RoadsDown("The road engine answered what is no answer.") from None
 

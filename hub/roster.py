@@ -21,6 +21,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from hub import audit, schema
 from hub.rank import LICENSES
 from hub.settings import SettingsError
+from wire import typed
 from wire.codec import Malformed
 from wire.ids import name
 from wire.incident import SKILLS
@@ -69,7 +70,7 @@ class RosterFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def read(path: Path) -> RosterFile:
     """The roster in `path`; SettingsError with the first thing that is wrong."""
     try:
-        roster = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), RosterFile)
+        roster = typed.plain(tomllib.loads(path.read_text(encoding="utf-8")), RosterFile)
     except OSError as wrong:
         raise SettingsError(f"{path} cannot be read: {wrong.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as wrong:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from hub.rank import Rules
+from wire import typed
 
 SETTINGS_FILE = "hub.toml"
 KEYS_FOLDER = "keys"
@@ -122,7 +123,7 @@ def parse(text: str, where: str = SETTINGS_FILE) -> Settings:
     if unknown := _unknown(table):
         raise SettingsError(f'{where}: unknown key "{unknown}"; remove it or correct its spelling')
     try:
-        settings = msgspec.convert(table, Settings)
+        settings = typed.plain(table, Settings)
     except msgspec.ValidationError as wrong:
         raise SettingsError(f"{where}: {wrong}") from None
     if sentence := _wrong(settings):

@@ -18,6 +18,7 @@ from hub.positions import Position
 from hub.presence import State, Word
 from hub.rank import Need
 from hub.schema import account, assignment, device, emergency, incident, note, quarantine, staff, unit, unit_now
+from wire import typed
 from wire.codec import decode
 from wire.fix import Fix
 from wire.incident import TYPES
@@ -431,7 +432,7 @@ def _every(columns: Iterable[str]) -> tuple[str, ...]:
 
 def _emergency(row: Row[tuple[object, ...]], names: Mapping[str, str]) -> EmergencyView:
     fix = None if row.fix is None else decode(row.fix, Fix)
-    said = msgspec.json.decode(row.staff, type=tuple[str, ...])
+    said = typed.json(row.staff, tuple[str, ...])
     aboard = said or tuple((row.crew or "").split())  # a terminal that could not read its own shift said nobody
     return EmergencyView(
         id=row.emergency.hex(),
@@ -475,7 +476,7 @@ def _incident(
     told: tuple[PacketAnswer, ...],
     known_cautions: tuple[KnownCaution, ...],
 ) -> IncidentView:
-    need = msgspec.json.decode(row.need, type=Need)
+    need = typed.json(row.need, Need)
     return IncidentView(
         id=row.incident,
         number=row.number,
@@ -486,7 +487,7 @@ def _incident(
         lon=row.lon,
         place=row.place,
         problem=row.problem,
-        cautions=msgspec.json.decode(row.cautions, type=tuple[str, ...]),
+        cautions=typed.json(row.cautions, tuple[str, ...]),
         skills=need.skills,
         languages=need.languages,
         state=row.state,

@@ -20,6 +20,7 @@ import osmium
 from msgspec import Struct
 
 from hub.building import CURRENT, Busy, Say, alone, becoming, point_current_at, sha256_of, timed
+from wire import typed
 
 GRAPH_FILE = "graph.json"
 TILES_FOLDER = "tiles"
@@ -101,7 +102,7 @@ def current_graph(roads: Path) -> Graph | None:
     """The graph in use under `roads`; None when none was built; RoadsError when it is damaged."""
     described = roads / CURRENT / GRAPH_FILE
     try:
-        return msgspec.json.decode(described.read_bytes(), type=Graph)
+        return typed.json(described.read_bytes(), Graph)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, msgspec.DecodeError):
@@ -132,7 +133,7 @@ def configuration(programs: Programs, tiles: Path, port: int) -> bytes:
     command = [sys.executable, "-I", str(programs.configure), "--mjolnir-tile-dir", str(tiles)]
     made = subprocess.run([*command, "--mjolnir-timezone", "", "--mjolnir-admin", ""], capture_output=True, check=False)
     try:
-        settings = msgspec.json.decode(made.stdout, type=Table)
+        settings = typed.json(made.stdout, Table)
         _make_ours(settings, port)
     except (msgspec.DecodeError, KeyError):
         raise RoadsError(f"the road engine in {programs.configure.parent} is damaged: {HOW_TO_GET}") from None
@@ -205,7 +206,7 @@ def _require_readable(osm: Path) -> bool:
     command = ["osmium", "fileinfo", "--extended", "--json", "--no-progress", str(osm.resolve())]
     looked = subprocess.run(command, capture_output=True, check=False)
     try:
-        said = msgspec.json.decode(looked.stdout, type=_FileInfo)
+        said = typed.json(looked.stdout, _FileInfo)
     except msgspec.DecodeError:
         raise RoadsError(f"{osm.name} cannot be read as OpenStreetMap data: give a whole .osm.pbf file") from None
     return said.file.format == "PBF" and said.data.objects_ordered
@@ -293,6 +294,6 @@ def _kph(sign: str) -> int:
 
 def _made_before(folder: Path) -> Graph | None:
     try:
-        return msgspec.json.decode((folder / GRAPH_FILE).read_bytes(), type=Graph)
+        return typed.json((folder / GRAPH_FILE).read_bytes(), Graph)
     except (OSError, msgspec.DecodeError):
         return None  # whatever is wrong with it, it is made again

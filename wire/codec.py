@@ -10,6 +10,8 @@ from typing import TypeVar
 
 import msgspec
 
+from wire import typed
+
 MESSAGE_BYTES_MAX = 512 * 1024  # the broker's max_packet_size: nothing larger can have come honestly
 
 T = TypeVar("T")
@@ -31,7 +33,7 @@ def decode(data: bytes, kind: type[T]) -> T:
     if len(data) > MESSAGE_BYTES_MAX:
         raise Malformed(f"{len(data)} bytes are more than any message has")
     try:
-        return msgspec.msgpack.decode(data, type=kind)
+        return typed.msgpack(data, kind)
     except (msgspec.DecodeError, ValueError, RecursionError) as wrong:
         raise Malformed(f"not a {kind.__name__}: {_without_content(wrong)}") from None
 

@@ -10,7 +10,7 @@ from threading import Lock
 from msgspec import Struct
 from sqlite_utils import Database
 
-from edge import assignments, desk, held, notes, salvage, shift, vault
+from edge import assignments, desk, evidence, held, notes, shift, vault
 from edge.assignments import View
 from edge.clock import Clock
 from edge.desk import Listed
@@ -238,7 +238,7 @@ class Cab:
             room_state=room_state,
             room=words.room(room_state),
             trouble=words.trouble(link_state),
-            damaged=words.damaged(salvage.notice(parts.home)),
+            damaged=words.damaged(evidence.notice(parts.home)),
             fresh=words.freshness(link_state, view.held_ms if view is not None else None, now_ms),
             gate=words.gate(view.current) if view is not None and view.current is not None else None,
             not_saving=not_saving,

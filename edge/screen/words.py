@@ -10,9 +10,9 @@ from datetime import datetime
 from msgspec import Struct
 
 from edge.emergency_state import Phase, View
+from edge.evidence import Rescued
 from edge.outbox import TRAIL
 from edge.room import Level, Room
-from edge.salvage import Rescued
 from edge.tracker import GpsState
 from edge.uplink import LinkState
 from firmware_bridge.pins import Duress, PinsState

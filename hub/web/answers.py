@@ -8,6 +8,7 @@ import msgspec
 from flask import Response, make_response, request
 
 from hub.errors import Refused
+from wire import typed
 
 T = TypeVar("T")
 
@@ -27,6 +28,6 @@ def json(value: object, status: int = 200) -> Response:
 def body(kind: type[T]) -> T:
     """The `kind` in the request's body; Refused when it is something else."""
     try:
-        return msgspec.json.decode(request.get_data(), type=kind)
+        return typed.json(request.get_data(), kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
         raise Refused("malformed", f"The request is not understood: {wrong}.") from None

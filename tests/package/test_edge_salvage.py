@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlite_utils import Database
 
-from edge import copies, held, outbox, salvage, schema
+from edge import copies, damage, evidence, held, outbox, salvage, schema
 from edge.outbox import LEDGER, Signer
 from edge.screen import words
 from edge.store import SUSPECT, Store, StoreGone
@@ -180,7 +180,7 @@ def root(path: Path, name: str) -> int:
 def test_a_whole_file_opens_as_it_is(car: Car) -> None:
     found = car.start()
     assert (found.said, found.numbers.log_id, found.drafts) == (None, car.log_id, 12)
-    assert not (car.home / salvage.FOLDER).exists()
+    assert not (car.home / evidence.FOLDER).exists()
 
 
 def test_a_file_that_a_power_cut_left_opens_as_it_is(car: Car) -> None:
@@ -194,7 +194,7 @@ def test_a_file_that_a_power_cut_left_opens_as_it_is(car: Car) -> None:
 def test_a_new_terminal_has_nothing_to_salvage(tmp_path: Path) -> None:
     store = salvage.open_store(tmp_path / "ledger.db", schema.LEDGER, LEDGER, SIGNER, lambda: NOW)
     store.close()
-    assert not (tmp_path / salvage.FOLDER).exists()
+    assert not (tmp_path / evidence.FOLDER).exists()
 
 
 @pytest.mark.parametrize("kind", ["header", "schema", "interior", "leaf", "overflow", "free", "index"])
@@ -202,7 +202,7 @@ def test_a_flipped_byte_in_any_class_of_page_leaves_a_terminal_that_starts(car: 
     chance = Random(4)
     places = page_kinds(car.path)[kind]
     for offset in (0, 3, 9, chance.randrange(12, PAGE - 100)):
-        shutil.rmtree(car.home / salvage.FOLDER, ignore_errors=True)
+        shutil.rmtree(car.home / evidence.FOLDER, ignore_errors=True)
         for path in car.home.glob("ledger.db-*"):
             path.unlink()
         at = chance.choice(places) + offset
@@ -257,7 +257,7 @@ def test_a_file_of_nothing_is_put_aside_and_said_so(car: Car, data: bytes) -> No
     found = check(car)
     assert found.said is not None
     assert (found.said.log_id, found.said.salvaged) == (None, ())
-    kept = salvage.notice(car.home)
+    kept = evidence.notice(car.home)
     assert kept is not None
     assert kept.lost == -1
 
@@ -310,7 +310,7 @@ def test_the_key_of_a_shift_comes_only_from_a_row_that_sqlite_reads(car: Car) ->
     with closing(sqlite3.connect(car.path)) as conn, conn:
         conn.execute("update log set next = 30")
     assert check(car).shift == [(b"wrapped",)]
-    for name in (salvage.FOLDER, "ledger.db-wal", "ledger.db-shm"):
+    for name in (evidence.FOLDER, "ledger.db-wal", "ledger.db-shm"):
         path = car.home / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     car.damage(0)
@@ -331,7 +331,7 @@ def test_the_damaged_file_stays_until_the_hub_has_receipted_everything_salvaged(
     car.damage(0)
     check(car)
     store = Store(car.path, schema.LEDGER)
-    kept = salvage.kept(car.home)
+    kept = evidence.kept(car.home)
     assert len(kept) == 1
     folder, rescued = kept[0]
     assert (rescued.lost, rescued.records) == (0, RECORDS - THROUGH)
@@ -339,7 +339,7 @@ def test_the_damaged_file_stays_until_the_hub_has_receipted_everything_salvaged(
     for through, stays in ((rescued.through - 1, True), (rescued.through, False)):
         receipt = Receipt(v=1, device="care-1", log_id=rescued.log_id, through=through, epoch=1)
         store.do(lambda db, receipt=receipt: outbox.take_receipt(db, receipt, 0))  # type: ignore[misc]
-        salvage.tidy(car.home, {LEDGER: store})
+        evidence.tidy(car.home, {LEDGER: store})
         assert folder.exists() is stays
     store.close()
 
@@ -351,8 +351,8 @@ def test_a_damaged_file_of_which_something_is_lost_stays_for_a_person(car: Car) 
     now = store.do(outbox.numbers)
     receipt = Receipt(v=1, device="care-1", log_id=now.log_id, through=now.next - 1, epoch=1)
     store.do(lambda db: outbox.take_receipt(db, receipt, 0))
-    salvage.tidy(car.home, {LEDGER: store})
-    assert len(salvage.kept(car.home)) == 1
+    evidence.tidy(car.home, {LEDGER: store})
+    assert len(evidence.kept(car.home)) == 1
     store.close()
 
 
@@ -363,9 +363,9 @@ class _PowerCut(Exception):
 def test_a_salvage_that_is_cut_short_anywhere_is_done_at_the_next_start(
     car: Car, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, steps = salvage._sync, 0
+    whole, steps = evidence.sync, 0
     while True:
-        shutil.rmtree(car.home / salvage.FOLDER, ignore_errors=True)
+        shutil.rmtree(car.home / evidence.FOLDER, ignore_errors=True)
         for path in car.home.glob("ledger.db*"):
             path.unlink()
         car.path.write_bytes(car.live[0])
@@ -381,11 +381,11 @@ def test_a_salvage_that_is_cut_short_anywhere_is_done_at_the_next_start(
             left -= 1
             whole(path)
 
-        monkeypatch.setattr(salvage, "_sync", sync)
+        monkeypatch.setattr(evidence, "sync", sync)
         try:
             car.start()
         except _PowerCut:
-            monkeypatch.setattr(salvage, "_sync", whole)
+            monkeypatch.setattr(evidence, "sync", whole)
             found = check(car)
             assert found.said is not None
             assert len(lost(car, found)) <= 1
@@ -445,7 +445,7 @@ def test_looking_at_a_file_maps_nothing_from_its_disk_and_leaves_nothing_beside_
     store.do(lambda db: db.execute("insert into fact values ('here', 1)"))
     before = {path.name: path.read_bytes() for path in car.home.glob("ledger.db*")}
     assert before.keys() == {"ledger.db", "ledger.db-wal"}
-    assert salvage.damage_of(car.path, schema.LEDGER) is None
+    assert damage.damage_of(car.path, schema.LEDGER) is None
     assert {path.name: path.read_bytes() for path in car.home.glob("ledger.db*")} == before
     store.close()
 
@@ -466,7 +466,7 @@ def test_a_mark_without_damage_is_taken_away(car: Car) -> None:
     ],
 )
 def test_the_screen_says_it_in_plain_words(lost: int, log: str, detail: str) -> None:
-    rescued = salvage.Rescued(
+    rescued = evidence.Rescued(
         log=log, log_id=bytes(16), through=9, records=12, lost=lost, damage="its pages do not fit together", at_ms=0
     )
     said = words.damaged(rescued)

@@ -14,7 +14,7 @@ import apsw
 import pytest
 from sqlite_utils import Database
 
-from edge import salvage, schema, store
+from edge import damage, schema, store
 from edge.schema import Step
 from edge.settings import SettingsError
 from edge.store import Store, migrate
@@ -73,7 +73,7 @@ def found(path: Path, steps: tuple[Step, ...] = schema.LEDGER, *, is_honest: boo
         return [seq for seq, _ in rows]
 
     assert (
-        not is_honest or salvage.damage_of(path, schema.LEDGER) is None
+        not is_honest or damage.damage_of(path, schema.LEDGER) is None
     )  # a power cut is no damage, and is not to be taken for it
     reopened = Store(path, steps)
     try:

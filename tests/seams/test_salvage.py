@@ -9,7 +9,7 @@ from random import Random
 import pytest
 from sqlalchemy import select
 
-from edge import salvage, schema
+from edge import evidence, salvage, schema
 from edge.outbox import LEDGER, TRAIL
 from hub import projections
 from hub import schema as hub_schema
@@ -84,12 +84,12 @@ def test_what_was_saved_before_the_damage_is_at_the_hub_or_in_a_gap(tmp_path: Pa
     assert not lost & set(dict(held))
     if was_damaged and before[log].log_id in world.held():
         assert set(dict(held)) | lost >= set(range(1, before[log].through + 1))
-    kept = salvage.notice(tmp_path / "terminal")
+    kept = evidence.notice(tmp_path / "terminal")
     if kept is not None and kept.lost == 0:
         assert set(dict(held)) | lost == set(range(1, before[log].next))
         assert not lost
-        salvage.tidy(tmp_path / "terminal", world.stores)
-        assert salvage.notice(tmp_path / "terminal") is None
+        evidence.tidy(tmp_path / "terminal", world.stores)
+        assert evidence.notice(tmp_path / "terminal") is None
     _rebuilt_the_same(world)
     world.close()
 

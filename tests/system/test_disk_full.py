@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlite_utils import Database
 
-from edge import outbox, salvage, schema
+from edge import evidence, outbox, salvage, schema
 from edge.clock import Clock
 from edge.disk import RESERVE_FILE, DiskRoom, DiskWatch
 from edge.outbox import Signer
@@ -190,7 +190,7 @@ FIRST_WRITE = """
 import os, sqlite3, sys
 from pathlib import Path
 from contextlib import suppress
-from edge import salvage, schema
+from edge import evidence, salvage, schema
 from edge.store import Store
 from tests.system.test_disk_full import SIGNER, fill
 
@@ -233,7 +233,7 @@ def test_the_first_write_after_a_disk_has_filled_up_does_not_end_the_process(sma
     again = salvage.open_store(small_disk / "ledger.db", schema.LEDGER, "ledger", SIGNER)
     rows = again.do(lambda db: db.execute("select name from fact where name like 'before %'").fetchall())
     assert len(rows) == 50
-    assert not (small_disk / salvage.FOLDER).exists()
+    assert not (small_disk / evidence.FOLDER).exists()
     again.close()
 
 
