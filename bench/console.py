@@ -7,10 +7,12 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from random import Random
 
 import click
+import msgspec
 from msgspec import Struct
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from sqlalchemy import Engine, insert
@@ -22,6 +24,7 @@ from bench.processes import children, hub
 from hub import accounts, schema, sessions, store
 from hub.broker import BROKER_FOLDER
 from hub.ca import open_ca
+from hub.sessions import Begun
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_ARGS = (
@@ -46,6 +49,7 @@ class Site(Struct, frozen=True, kw_only=True):
     pid: int
     broker_pid: int
     token: str
+    csrf: str
     folder: Path
 
     @property
@@ -58,6 +62,17 @@ class Site(Struct, frozen=True, kw_only=True):
         """The same as an address."""
         return f"http://localhost:{self.port}"
 
+    def post(self, connection: HTTPConnection, path: str, body: object) -> bytes:
+        """What the hub answers to the dispatcher's request; ClickException when it refuses."""
+        headers = {"Origin": self.address, "Cookie": f"{COOKIE}={self.token}", "X-CSRF-Token": self.csrf}
+        headers |= {"Content-Type": "application/json", "Host": f"localhost:{self.port}"}
+        connection.request("POST", path, msgspec.json.encode(body), headers)
+        answer = connection.getresponse()
+        said = answer.read()
+        if answer.status not in (200, 201):
+            raise click.ClickException(f"The hub refused {path}: {answer.status} {said[:200].decode(errors='replace')}")
+        return said
+
     def mouth(self) -> pushed.Broker:
         """A connection that may speak for every terminal."""
         return pushed.to_hub(self.agency.port, self.agency.root, self.folder / f"{PUBLISHER}.pem", PUBLISHER)
@@ -69,7 +84,7 @@ def site(folder: Path, units: int, prepare: Callable[[Path], None] = lambda _hom
     agency = made.make(folder, units)
     made.identity(open_ca(agency.home, agency.settings), folder, PUBLISHER, "none")
     engine = store.open_store(agency.home)
-    token = _people(engine, agency)
+    begun = _people(engine, agency)
     engine.dispose()
     prepare(agency.home)
     with hub(agency) as pid:
@@ -78,11 +93,11 @@ def site(folder: Path, units: int, prepare: Callable[[Path], None] = lambda _hom
             allowed.write(f"\nuser {PUBLISHER}\ntopic write tandem/v1/+/up/#\n")
         os.kill(broker_pid, signal.SIGHUP)  # it reads its access list again
         time.sleep(0.5)
-        yield Site(agency=agency, pid=pid, broker_pid=broker_pid, token=token, folder=folder)
+        yield Site(agency=agency, pid=pid, broker_pid=broker_pid, token=begun.token, csrf=begun.csrf, folder=folder)
 
 
-def _people(engine: Engine, agency: Agency) -> str:
-    """Crews aboard, and a dispatcher who is signed in; the session's cookie."""
+def _people(engine: Engine, agency: Agency) -> Begun:
+    """Crews aboard, and a dispatcher who is signed in."""
     now_ms, chance = int(time.time() * 1000), Random(1)
     with engine.begin() as connection:
         accounts.add(connection, "bench", "dispatcher", now_ms)
@@ -104,7 +119,7 @@ def _people(engine: Engine, agency: Agency) -> str:
                     status_through=0,
                 )
             )
-        return sessions.begin(connection, "bench", now_ms).token
+        return sessions.begin(connection, "bench", now_ms)
 
 
 def _broker(pid: int) -> int:

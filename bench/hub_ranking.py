@@ -8,6 +8,7 @@ here), by OSRM's table for all units, and by PostGIS for the nearest by air. Wha
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -25,10 +26,11 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bench import city, osrm, postgis
+from bench import city, console, osrm, postgis
 from bench.figures import print_ms, say
 from bench.osrm import Osrm
 from bench.postgis import PostGis
+from bench.pushed import Mouth, Publisher
 from demo.streets import Streets
 from hub.by_road import ranked_by
 from hub.closest import BY_ROAD, Answer, Bound, Question, Ways, by_straight_line, closest, listed
@@ -45,6 +47,8 @@ from wire.status import Status
 
 NOW_MS = 1_795_000_000_000
 NEEDS_PER_FLEET = 50
+ASKED_MAX = 200  # over HTTP
+TOLD_EVERY_S = 5.0
 CALM_TRIES = 5  # on a machine that others keep busy even the longest time may be over once
 KERB_M, HOUSE_M = 20.0, 120.0  # how far from a street's middle a vehicle stands, and an incident is
 PATIENT = Rules(road_wait_s=5.0)  # the most that an agency may say
@@ -97,6 +101,8 @@ def cli(given: Path | None, needs: int, units: int, seed: int) -> None:
         assert where is not None  # `road_engine` waited for it
         click.echo(f"{osm.name}: {needs} needs, {units} units, {where.graph.engine}, seed {seed}")
         _print(_measure(streets, links, where, peers, needs, units, Random(seed)), units)
+        stack.close()  # one road engine at a time
+        _through_hub(home, streets, min(needs, ASKED_MAX), units, Random(seed))
 
 
 def _peers(osm: Path, home: Path, stack: ExitStack) -> Peers:
@@ -312,6 +318,68 @@ def _full(where: Endpoint) -> Callable[[Question], Ways]:
 
 def _located(spot: Place) -> dict[str, float]:
     return {"lat": spot[0], "lon": spot[1], "search_cutoff": SNAP_M}
+
+
+# --- as the console asks for it ---------------------------------------------------------------------------------------
+
+
+class _List(Struct, frozen=True):
+    engine: str
+
+
+def _through_hub(map_home: Path, streets: Streets, needs: int, units: int, chance: Random) -> None:
+    """The whole of it, with reading the roster and keeping what is shown: incidents at a hub that runs, over HTTP."""
+    folder = map_home / "site"
+    folder.mkdir()
+    places = [_beside(streets, KERB_M, chance) for _ in range(units)]
+
+    def prepare(home: Path) -> None:
+        shutil.copytree(map_home / "maps", home / "maps", symlinks=True)
+
+    with console.site(folder, units, prepare) as at:
+        channel = at.mouth()
+        mouth = Mouth(at.agency.terminals, channel, lambda _number, unit, _count: _standing(places[unit]))
+        publisher = Publisher(units / TOLD_EVERY_S, mouth.say)
+        publisher.start()
+        time.sleep(TOLD_EVERY_S + 1.0)
+        took_ms: list[float] = []
+        by_road = 0
+        connection = HTTPConnection("localhost", at.port, timeout=30)
+        for number in range(needs):
+            spot = _beside(streets, HOUSE_M, chance)
+            incident = f"bench-{number}"
+            at.post(connection, "/api/v1/incidents", _opening(incident, spot))
+            began_s = time.monotonic()
+            said = at.post(connection, f"/api/v1/incidents/{incident}/ranking", {})
+            took_ms.append((time.monotonic() - began_s) * 1000)
+            is_by_road = msgspec.json.decode(said, type=_List).engine == BY_ROAD
+            by_road += is_by_road
+            at.post(connection, f"/api/v1/incidents/{incident}/close", {"disposition": "evaluated_no_need"})
+            if not is_by_road:
+                time.sleep(PAUSE_S)
+        connection.close()
+        publisher.stop()
+        channel.close()
+    print_ms("  as the console asks the hub, over HTTP", took_ms)
+    click.echo(f"    of these by road: {by_road} of {needs}")
+
+
+def _standing(place: Place) -> Fix:
+    return Fix(lat=place[0], lon=place[1], speed_mps=0.0)
+
+
+def _opening(incident: str, place: Place) -> dict[str, object]:
+    return {
+        "id": incident,
+        "type": "WELFARE",
+        "priority": 2,
+        "lat": place[0],
+        "lon": place[1],
+        "place": "Somewhere",
+        "problem": "A neighbor has not been seen for days",
+        "cautions": [],
+        "need": {"skills": [], "languages": []},
+    }
 
 
 # --- by chance --------------------------------------------------------------------------------------------------------

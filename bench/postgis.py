@@ -24,7 +24,7 @@ SETTINGS = (
     "fsync=off",
     "full_page_writes=off",
     "unix_socket_directories={folder}",
-    "log_min_messages=fatal",
+    "log_min_messages=panic",
 )
 OWNER = "bench"
 END = "-- end"
