@@ -30,6 +30,7 @@ _ROLES: dict[str, Labels] = {
     "fleet_tech": NOTHING,
     "privacy_auditor": NOTHING,
     "hub_admin": NOTHING,
+    "wall": NOTHING,
     # programs: hub.tokens.TokenRole
     "positions_reader": frozenset({Label.OPEN}),
     "board_reader": ON_THE_BOARD,
@@ -70,6 +71,7 @@ FIELDS: dict[str, Label] = {  # of IncidentView, Dossier and wire.state.Assignme
             "others",
             "notes",
             "links",
+            "earlier",
             "amber",
         ),
         Label.OPEN,

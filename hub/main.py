@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -32,6 +32,7 @@ from hub import (
     audit,
     backup,
     cautions,
+    closures,
     control,
     desired,
     intake,
@@ -60,7 +61,9 @@ from hub.link import Link, LinkSettings
 from hub.maps import BBox, MapError
 from hub.positions import Position, Positions
 from hub.presence import Presence
-from hub.roads import Roads
+from hub.roads import Ring, Roads, Spot
+from hub.roads import Route as RoadRoute
+from hub.routes import RoutesParts, Ways
 from hub.settings import (
     KEYS_FOLDER,
     MAPS_FOLDER,
@@ -75,6 +78,7 @@ from hub.settings import (
     parse,
     text_of,
 )
+from hub.snapshot import Eta
 from hub.valhalla import ROADS_FOLDER, find_programs
 from hub.web.app import LOOPBACK, ConsoleParts, create_console
 from hub.web.listening import Listening
@@ -333,6 +337,7 @@ def run(home: Path, stop: Event) -> list[str]:
         with engine.begin() as connection:
             renew_crl(home, ca, connection, _now_s())
             cautions.expire(connection, _now_ms())
+            closures.expire(connection, _now_ms())
         broker = Broker(home, settings, lambda line: _log.warning("broker", said=line))
         broker.start()
         stack.callback(broker.stop)
@@ -393,6 +398,7 @@ def _watch(maintain: Callable[[], None], beats: Beats, fail: Callable[[str], Non
 def _maintain(home: Path, ca: Ca, engine: Engine, broker: Broker) -> None:
     with engine.begin() as connection:
         is_written = renew_crl(home, ca, connection, _now_s())
+        closures.expire(connection, _now_ms())
         cautions.expire(connection, _now_ms())  # boards and terminals hear of it with the next change of anything
     if is_written:
         broker.reload()
@@ -403,12 +409,15 @@ class _Told(Struct, frozen=True):
 
     board: Board
     downlink: Downlink
+    ways: Ways
 
     def moved(self, position: Position) -> None:
+        self.ways.moved(position)  # first: the board tells when it will be there
         self.board.moved(position)
 
     def changed(self) -> None:
         self.board.changed()
+        self.ways.changed()
 
     def poke(self, device: str | None) -> None:
         self.downlink.poke(device)
@@ -467,7 +476,11 @@ def _start_pipes(
         here = Presence(presence.last_births(connection))
         known = Positions(positions.kept(connection))
         epoch = store.epoch(connection)
-    board = Board(engine, known, _now_ms, agency=settings.agency, link_of=here.state)
+
+    def eta_of(unit: str) -> Eta | None:
+        return ways.eta(unit)
+
+    board = Board(engine, known, _now_ms, agency=settings.agency, link_of=here.state, eta_of=eta_of)
 
     def says_down() -> None:
         here.all_gone(_now_ms())
@@ -491,6 +504,18 @@ def _start_pipes(
             beat=beats.of("downlink", HUNG_S_MAX),
         )
     )
+    ways = Ways(
+        RoutesParts(
+            engine=engine,
+            ask=partial(_way, roads),
+            position=known.get,
+            closed=lambda: (),
+            now_ms=_now_ms,
+            poke=downlink.poke,
+            moved=board.moved,
+            beat=beats.of("routes", HUNG_S_MAX),
+        )
+    )
     marks = Marks()
     parts = intake.IntakeParts(
         engine=engine,
@@ -500,7 +525,7 @@ def _start_pipes(
         marks=marks,
         positions=known,
         presence=here,
-        told=_Told(board, downlink),
+        told=_Told(board, downlink, ways),
         now_ms=_now_ms,
         beat=beats.of("intake", HUNG_S_MAX),
     )
@@ -508,6 +533,7 @@ def _start_pipes(
     def changed() -> None:
         board.changed()
         downlink.poke(None)
+        ways.changed()
 
     console = ConsoleParts(
         engine=engine,
@@ -522,6 +548,7 @@ def _start_pipes(
         dropped=lambda: marks.dropped,
         rules=settings.ranking,
         by_road=partial(ranked_by, roads, time.monotonic),
+        reach=roads.cover,
         hosts=LOOPBACK | frozenset(settings.console.names),
         listening=listening,
     )
@@ -532,17 +559,23 @@ def _start_pipes(
     for thread in (
         pipe("intake", lambda: intake.run(parts, stopping), fail, stop),
         pipe("downlink", downlink.run, fail, stop),
+        pipe("routes", ways.run, fail, stop),
         pipe("link", link.run, fail, stop),
     ):
         stack.callback(thread.join, 1.0)
     stack.callback(link.stop)
     stack.callback(downlink.stop)
+    stack.callback(ways.stop)
     stack.callback(stopping.set)
     for server in servers:
         server.prepare()
         pipe("server", server.serve, fail, stop)
     stack.callback(board.stop)
     return servers
+
+
+def _way(roads: Roads, a: Spot, b: Spot, closed: Sequence[Ring], heading_deg: float | None) -> RoadRoute | None:
+    return roads.route(a, b, closed, heading_deg=heading_deg)
 
 
 def pipe(name: str, run_it: Callable[[], None], fail: Callable[[str], None], stop: Event) -> Thread:

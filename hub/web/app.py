@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException
 
 from hub.board import VIEWERS_MAX, Board
+from hub.coverage import Covering, Reach, nobody
 from hub.errors import Refused, http_status
 from hub.positions import Positions
 from hub.rank import DEFAULTS, Rules
@@ -22,11 +23,13 @@ from hub.web.access import Door
 from hub.web.acting import Acting
 from hub.web.answers import Wrong
 from hub.web.changing import changing_views
+from hub.web.closing import closing_views
 from hub.web.devices import device_views
 from hub.web.dispatch import dispatch_views
 from hub.web.emergencies import emergency_views
 from hub.web.ending import ending_views
 from hub.web.geojson import geojson_views
+from hub.web.layers import layer_views
 from hub.web.linking import linking_views
 from hub.web.listening import Listening
 from hub.web.listing import listing_views
@@ -37,8 +40,10 @@ from hub.web.places import place_views
 from hub.web.published import published_views
 from hub.web.reading import reading_views
 from hub.web.remembering import remembering_views
+from hub.web.showing import showing_views
 from hub.web.signin import sign_in_views
 from hub.web.streets import street_views
+from hub.web.wall import wall_views
 from hub.web.words import word_views
 
 THREADS = VIEWERS_MAX + 32  # of the server: each open page holds one for its stream
@@ -72,8 +77,8 @@ class ConsoleParts(Struct, frozen=True, kw_only=True):
     """What the console is made of. `maps_dir` is what `hub.maps.current_map` takes; `changed` is called after a
     dispatcher changed something, and tells the board and the terminals; `link_of` says whether a device is connected;
     `dropped` counts what was harmless; `rules` and `by_road`: how units are ranked, by straight line while there is no
-    road engine; `hosts` are the names under which browsers and programs may come, without ports;
-    `listening`: the streams of tokens, for whoever revokes one."""
+    road engine; `reach` asks it what units reach; `hosts` are the names under which browsers and programs may come, without
+    ports; `listening`: the streams of tokens, for whoever revokes one."""
 
     engine: Engine
     board: Board
@@ -87,6 +92,7 @@ class ConsoleParts(Struct, frozen=True, kw_only=True):
     dropped: Callable[[], Mapping[str, int]] = dict
     rules: Rules = DEFAULTS
     by_road: Callable[[], ByRoad | None] = lambda: None
+    reach: Reach = nobody
     hosts: frozenset[str] = LOOPBACK
     listening: Listening = field(default_factory=Listening)
 
@@ -133,10 +139,14 @@ def create_console(parts: ConsoleParts) -> Flask:
     app.register_blueprint(remembering_views(acting))
     app.register_blueprint(linking_views(acting))
     app.register_blueprint(ending_views(acting))
+    app.register_blueprint(closing_views(acting))
     app.register_blueprint(dispatch_views(acting, parts.positions, parts.link_of, parts.rules, parts.by_road))
+    app.register_blueprint(showing_views(acting))
+    app.register_blueprint(layer_views(acting, parts.positions, parts.link_of, Covering(parts.reach)))
     app.register_blueprint(emergency_views(parts.engine, parts.changed, parts.now_ms))
     app.register_blueprint(street_views(parts.maps_dir))
     app.register_blueprint(place_views(parts.maps_dir))
+    app.register_blueprint(wall_views(parts.engine, parts.agency, parts.link_of, parts.now_ms))
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(HTTPException, _http_error)
     app.after_request(lambda answer: _protected(answer, parts.secure_cookies))
@@ -153,7 +163,7 @@ def _refused(refused: Refused) -> Response:
 
 
 def _refusal(code: str, sentence: str, status: int) -> Response:
-    if request.path.startswith(("/api/", "/map/")):
+    if request.path.startswith(("/api/", "/map/", "/wall/")):
         return answers.json(Wrong(code=code, message=sentence), status)
     return Response(render_template("refused.html", sentence=sentence), status)
 

@@ -58,7 +58,7 @@ def live_views(
         with engine.begin() as connection:
             sections = snapshot.read(connection, link_of)
         known = {position.unit: position for position in positions.all()}
-        return answers.json(snapshot.place(sections, known, agency, now_ms()))
+        return answers.json(snapshot.place(sections, known, agency, now_ms(), board.eta_of))
 
     @views.get("/events")
     def events() -> Response:
