@@ -109,6 +109,7 @@ EVENTS: dict[str, type[Struct]] = {  # of the stream, by name; each replaces its
     "incidents": IncidentsEvent,
     "notes": NotesEvent,
     "health": HealthEvent,
+    "closures": ClosuresEvent,
     "here": HereEvent,
 }
 

@@ -19,6 +19,9 @@ from hub.board import EVENTS
 from hub.cautions import Cautioning
 from hub.cautions import Ending as CautionEnding
 from hub.changes import Change, Securing, Staging
+from hub.closures import Closing as RoadClosing
+from hub.closures import ClosureView
+from hub.coverage import Coverage
 from hub.dossier import Dossier
 from hub.emergencies import Clearing
 from hub.endings import Closing, Recommending, Reopening
@@ -33,6 +36,7 @@ from hub.remarks import Remarking
 from hub.sending import Ranked, Sending
 from hub.snapshot import AssignmentView, EmergencyView, HealthView, IncidentView, NoteView, Snapshot
 from hub.timeline import Happening
+from hub.trail import MINUTES_MAX, TrailView
 from hub.web.access import ROLES, SYSTEMS
 from hub.web.answers import Wrong
 from hub.web.dispatch import Releasing, RestEnded
@@ -41,6 +45,7 @@ from hub.web.geojson import UnitFeatures
 from hub.web.listing import NUMBER_MAX, PAGE_MAX, Incidents
 from hub.web.live import Me, Seen
 from hub.web.places import Found, Near
+from hub.web.showing import ShownList
 from hub.web.words import Words
 
 API = "/api/v1/"
@@ -103,7 +108,7 @@ OPERATIONS: dict[str, Operation] = {
         tag="board", summary="The board as it changes, as server-sent events", answers={200: None}, media=STREAM,
         events=EVENTS, codes=("unavailable",),
         says="The first event is `snapshot`. After it come sections that replace their part of it (`units`, "
-        "`incidents`, `emergencies`, `notes`, `health`) and `positions`, which names only the units that moved; `here` "
+        "`incidents`, `emergencies`, `notes`, `health`, `closures`) and `positions`, which names only the units that moved; `here` "
         "comes after 5 s in which nothing did. Nothing is replayed: whoever was cut off (or fell behind) connects "
         "again after `retry` milliseconds and starts from a new `snapshot`. Silence of 15 s means that the hub or the "
         "way to it is gone: show your positions as old, and connect again. A revoked token ends its streams at once.",
@@ -186,6 +191,31 @@ OPERATIONS: dict[str, Operation] = {
     "ending.reopen": Operation(
         tag="incidents", summary="Open it again", body=Reopening, answers=_INCIDENT,
         codes=(*_OPEN_ONE, "busy", "reason_needed"),
+    ),
+    "showing.rankings_of": Operation(
+        tag="dispatch", summary="From which lists somebody was sent to it", answers={200: list[ShownList]},
+        codes=("not_found",), says="The newest first, each worked out again, to say whether it still comes out the same.",
+    ),
+    "closing.every": Operation(tag="roads", summary="The closed roads", answers={200: list[ClosureView]}),
+    "closing.close": Operation(
+        tag="roads", summary="Close a road", body=RoadClosing, answers={201: ClosureView, 200: ClosureView},
+        codes=("conflict", "reason_needed", "too_many", "too_large"), says=_ONCE,
+    ),
+    "closing.end": Operation(
+        tag="roads", summary="Open it again", answers={200: ClosureView}, codes=("not_found",),
+    ),
+    "layers.coverage": Operation(
+        tag="roads", summary="How far the free units come", answers={200: Coverage}, codes=("unavailable",),
+    ),
+    "layers.trail": Operation(
+        tag="units", summary="Where a unit was", answers={200: TrailView}, codes=("not_found",),
+        query=(
+            Query(
+                name="minutes", says="So far back; 30 when not said.",
+                schema={"type": "integer", "minimum": 1, "maximum": MINUTES_MAX},
+            ),
+        ),
+        says="Who looked is in the audit.",
     ),
     "dispatch.rank": Operation(
         tag="dispatch", summary="Every unit ranked for it, with reasons", answers={200: Ranked}, codes=_OPEN_ONE,

@@ -174,7 +174,7 @@ def test_every_event_of_the_stream_has_the_described_shape(hub: World) -> None:
     for name, data in seen.items():
         described_api.require(WHOLE, shapes[name], data)
     assert set(shapes) == {
-        *("snapshot", "positions", "emergencies", "units", "incidents", "notes", "health", "here"),
+        *("snapshot", "positions", "emergencies", "units", "incidents", "notes", "health", "closures", "here"),
     }
 
 
