@@ -22,7 +22,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from hub import closures, snapshot
 from hub.closures import ClosureView
 from hub.positions import Position, Positions
-from hub.snapshot import EmergencyView, HealthView, IncidentView, LinkOf, NoteView, PositionView, Sections, UnitView
+from hub.snapshot import (
+    EmergencyView,
+    EtaOf,
+    HealthView,
+    IncidentView,
+    LinkOf,
+    NoteView,
+    PositionView,
+    Sections,
+    UnitView,
+)
 
 TICK_S = 0.1  # the eye does not see more; 200 viewers get ten sends a second at most
 BEHIND_MAX = 64  # events a viewer may be behind: 6 s of a busy fleet
@@ -91,6 +101,18 @@ class HereEvent(Struct, frozen=True, kw_only=True):
     now_ms: int
 
 
+EVENTS: dict[str, type[Struct]] = {  # of the stream, by name; each replaces its part of the snapshot
+    "snapshot": snapshot.Snapshot,
+    "positions": PositionsEvent,
+    "emergencies": EmergenciesEvent,
+    "units": UnitsEvent,
+    "incidents": IncidentsEvent,
+    "notes": NotesEvent,
+    "health": HealthEvent,
+    "here": HereEvent,
+}
+
+
 class Viewer:
     """One open page: a bounded queue of encoded events, and whether it was dropped."""
 
@@ -153,12 +175,14 @@ class Board:
         *,
         agency: str,
         link_of: LinkOf,
+        eta_of: EtaOf = snapshot.no_eta,
     ) -> None:
         self._engine = engine
         self._positions = positions
         self._now_ms = now_ms
         self._agency = agency
         self._link_of = link_of
+        self.eta_of = eta_of
         self._viewers: set[Viewer] = set()
         self._sections = Sections()
         self._moved: dict[str, Position] = {}
@@ -206,7 +230,7 @@ class Board:
         with self._wake:
             if len(self._viewers) >= VIEWERS_MAX:
                 return None
-            viewer = Viewer(encoded("snapshot", self._snapshot()))
+            viewer = Viewer(encoded("snapshot", self._picture()))
             if self._is_stopping:
                 viewer.drop()
             else:
@@ -223,9 +247,14 @@ class Board:
         with self._wake:
             return len(self._viewers)
 
-    def _snapshot(self) -> snapshot.Snapshot:
+    def picture(self) -> snapshot.Snapshot:
+        """What everybody was told last, with the newest positions: it costs no reading of tables."""
+        with self._wake:
+            return self._picture()
+
+    def _picture(self) -> snapshot.Snapshot:
         known = {position.unit: position for position in self._positions.all()}
-        return snapshot.place(self._sections, known, self._agency, self._now_ms())
+        return snapshot.place(self._sections, known, self._agency, self._now_ms(), self.eta_of)
 
     def _send_ticks(self) -> None:
         while True:
@@ -243,7 +272,7 @@ class Board:
     def _send(self, viewers: tuple[Viewer, ...], moved: tuple[Position, ...], news: tuple[bytes, ...]) -> None:
         event = b"".join(news)
         if moved:
-            seen = tuple(snapshot.position_view(position) for position in moved)
+            seen = tuple(snapshot.position_view(position, self.eta_of) for position in moved)
             event = encoded("positions", PositionsEvent(now_ms=self._now_ms(), positions=seen)) + event
         for viewer in viewers:
             if not viewer.offer(event):

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, insert, select, update
 
-from hub import audit, cautions, emergencies, labels, orders, packet, projections, roster, schema, shelf, store
+from hub import audit, cautions, emergencies, labels, orders, packet, projections, roster, routes, schema, shelf, store
 from hub.labels import Labels
 from wire import typed
 from wire.codec import encode
@@ -24,6 +24,7 @@ from wire.state import (
     Orders,
     OtherUnit,
     Roster,
+    Routes,
     Shelf,
     TerminalSettings,
     Version,
@@ -38,9 +39,10 @@ _LISTS = {  # of which a section may lose the last entries
     Section.ROSTER: "staff",
     Section.SHELF: "entries",
     Section.ORDERS: "orders",
+    Section.ROUTES: "routes",
 }
 
-Content = Emergencies | Assignments | Roster | TerminalSettings | Shelf | Orders
+Content = Emergencies | Assignments | Roster | TerminalSettings | Shelf | Orders | Routes
 
 
 class Vouched(Struct, frozen=True, kw_only=True):
@@ -83,6 +85,9 @@ def compute(connection: Connection, device: str, vouched: Vouched) -> list[tuple
         ),
         (Section.SETTINGS, TerminalSettings(note_keys=vouched.note_keys, key_statement=vouched.key_statement)),
     ]
+    ways = routes.section(connection, row.device, row.unit)
+    if ways is not None:
+        contents.append((Section.ROUTES, ways))
     told = orders.section(connection, row.device)
     if told is not None:
         contents.append((Section.ORDERS, told))

@@ -113,10 +113,24 @@ class Roads:
                 found += _apart(call, chunk, target, closed) if _is_no_way(answer) else _travels(answer, len(chunk))
             return found
 
-    def route(self, a: Spot, b: Spot, closed: Sequence[Ring] = (), wait_s: float = WAY_WAIT_S) -> Route | None:
-        """The way from `a` to `b` with its turns, None where there is none; RoadsDown after `wait_s` at the latest."""
+    def route(
+        self,
+        a: Spot,
+        b: Spot,
+        closed: Sequence[Ring] = (),
+        wait_s: float = WAY_WAIT_S,
+        *,
+        heading_deg: float | None = None,
+    ) -> Route | None:
+        """The way from `a` to `b` with its turns, None where there is none; RoadsDown after `wait_s` at the latest.
+
+        `heading_deg`: how who is at `a` drives, so that the way does not begin on the other carriageway.
+        """
         with self._link.asking(wait_s) as call:
-            question = _question(call, closed, locations=_places([a, b]), units="kilometers", language="en-US")
+            start, end = _places([a, b])
+            if heading_deg is not None:
+                start["heading"] = round(heading_deg) % 360
+            question = _question(call, closed, locations=[start, end], units="kilometers", language="en-US")
             answer = call.ask("route", question)
             return None if _is_no_way(answer) else _route(answer)
 

@@ -105,6 +105,19 @@ web_session = Table(
     Column("seen_ms", Integer, nullable=False),
 )
 
+api_token = Table(  # programs that may ask over HTTP; rows stay, so that no name is ever used for another one
+    "api_token",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("has_cji", Boolean, nullable=False),  # the agency lets this dispatch system see police records
+    Column("secret", LargeBinary, nullable=False, unique=True),  # SHA-256 of the token
+    Column("added_ms", Integer, nullable=False),
+    Column("expires_ms", Integer, nullable=False),
+    Column("used_ms", Integer),
+    Column("revoked_ms", Integer),
+)
+
 # --- incidents: entered by people -------------------------------------------------------------------------------------
 
 incident = Table(
@@ -225,6 +238,18 @@ assignment = Table(
     Column("released_by", Text),
     Column("override_reason", Text),  # why not the first candidate
     Column("ranking", Integer),  # from which it was chosen; null: before that was kept
+)
+
+route = Table(  # the way to an assignment, as its terminal should hold it; gone with the release
+    "route",
+    metadata,
+    Column("assignment", Text, ForeignKey("assignment.assignment"), primary_key=True),
+    Column("n", Integer, nullable=False),  # rises with each new way
+    Column("lat", Float, nullable=False),  # of the incident, when it was asked for
+    Column("lon", Float, nullable=False),
+    Column("closed", Text, nullable=False),  # which roads were closed then, as a digest
+    Column("made_ms", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),  # MessagePack of wire.state.Route
 )
 
 ranking = Table(  # what was shown and what was chosen, kept so that it can be asked for later

@@ -37,9 +37,23 @@ class CrewMember(Struct, frozen=True, kw_only=True):
     name: str
 
 
+class Eta(Struct, frozen=True, kw_only=True):
+    """When a unit will be where it is going: `eta_s` seconds after `at_ms`, which is when it was where this was reckoned.
+
+    `word`: "way", or why there is no time: "off" (it left its way, a new one is on the way), "waiting" (no way yet, or
+    nothing heard since), "engine", "no_way", "position" (of `wire.way.WhyNot`). `left_m`: to drive.
+    """
+
+    assignment: str
+    word: str
+    at_ms: int
+    eta_s: int | None = None
+    left_m: int | None = None
+
+
 class PositionView(Struct, frozen=True, kw_only=True):
     """A position as a page needs it to move a marker on. `age_ms`: measured aboard before sending; a page adds the time
-    since `arrived_ms`. With `has_fix` false the terminal says that it has none now, and this is the last it had; place,
+    since `arrived_ms`; `eta`: while the unit is on its way. With `has_fix` false the terminal says that it has none now, and this is the last it had; place,
     speed and time are null where there has never been one."""
 
     unit: str
@@ -51,6 +65,7 @@ class PositionView(Struct, frozen=True, kw_only=True):
     arrived_ms: int
     age_ms: int
     has_fix: bool
+    eta: Eta | None = None
 
 
 class EmergencyView(Struct, frozen=True, kw_only=True):
@@ -203,6 +218,12 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
 _NEVER = State(word=Word.NEVER, since_ms=None)
 LinkOf = Callable[[str], State]
+EtaOf = Callable[[str], Eta | None]
+
+
+def no_eta(unit: str) -> Eta | None:
+    """While nobody knows the roads."""
+    return None
 
 
 def read(connection: Connection, link_of: LinkOf) -> Sections:
@@ -217,13 +238,15 @@ def read(connection: Connection, link_of: LinkOf) -> Sections:
     )
 
 
-def place(sections: Sections, positions: Mapping[str, Position], agency: str, now_ms: int) -> Snapshot:
+def place(
+    sections: Sections, positions: Mapping[str, Position], agency: str, now_ms: int, eta_of: EtaOf = no_eta
+) -> Snapshot:
     """The sections with the positions put in."""
     return Snapshot(
         now_ms=now_ms,
         agency=agency,
         emergencies=sections.emergencies,
-        units=tuple(_placed(one, positions.get(one.unit)) for one in sections.units),
+        units=tuple(_placed(one, positions.get(one.unit), eta_of) for one in sections.units),
         incidents=sections.incidents,
         notes=sections.notes,
         health=sections.health,
@@ -394,7 +417,7 @@ def health(connection: Connection) -> HealthView:
     return HealthView(quarantined={row.why: row.n for row in rows}, alarms=alarms.raised(connection))
 
 
-def position_view(position: Position) -> PositionView:
+def position_view(position: Position, eta_of: EtaOf = no_eta) -> PositionView:
     """`position` for a page."""
     fix = position.fix
     return PositionView(
@@ -407,6 +430,7 @@ def position_view(position: Position) -> PositionView:
         arrived_ms=position.arrived_ms,
         age_ms=position.age_ms,
         has_fix=position.has_fix,
+        eta=eta_of(position.unit),
     )
 
 
@@ -427,8 +451,8 @@ def is_usable() -> ColumnElement[bool]:
     return device.c.state.in_(("enrolled", "active"))
 
 
-def _placed(shown: UnitView, position: Position | None) -> UnitView:
-    return msgspec.structs.replace(shown, position=None if position is None else position_view(position))
+def _placed(shown: UnitView, position: Position | None, eta_of: EtaOf) -> UnitView:
+    return msgspec.structs.replace(shown, position=None if position is None else position_view(position, eta_of))
 
 
 def _every(columns: Iterable[str]) -> tuple[str, ...]:

@@ -123,6 +123,47 @@ class Assignments(Struct, frozen=True, kw_only=True):
     assignments: tuple[Assignment, ...]
 
 
+class Turn(Struct, frozen=True, array_like=True):
+    """One thing to do on a way. `at`: which point of the line; `kind`: a `wire.way.KINDS` word, for the arrow; `words`: what
+    to do, as a sentence; `street`: onto which, empty where none is named; then it goes on for `distance_m` and `seconds`."""
+
+    at: int
+    kind: str
+    words: str
+    street: str
+    distance_m: int
+    seconds: int
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """The way to an assignment, as the roads were asked from where the unit was believed to be.
+
+    `n` rises with each new one of an assignment; `why` it was made: a `wire.way.Why` word; `made_ms`: when, Unix
+    milliseconds of the hub's clock. `line`: an encoded polyline of six decimals. Of a long way only the beginning is sent:
+    it goes on beyond the line for `beyond_m` and `beyond_s`, and the rest follows in time.
+
+    `why_not`: a `wire.way.WhyNot` word when there is no way to show, and then there is no line either.
+    """
+
+    assignment: str
+    n: int
+    why: str
+    made_ms: int
+    line: str = ""
+    distance_m: int = 0
+    seconds: int = 0
+    turns: tuple[Turn, ...] = ()
+    beyond_m: int = 0
+    beyond_s: int = 0
+    why_not: str = ""
+
+
+class Routes(Struct, frozen=True, kw_only=True):
+    """Section `routes`: behind the assignments they belong to, never in front of them."""
+
+    routes: tuple[Route, ...]
+
+
 class StaffMember(Struct, frozen=True, kw_only=True):
     """Somebody who may sign on at this terminal today. `role`: "specialist", "sworn", or "clinician" at a desk."""
 

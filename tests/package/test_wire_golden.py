@@ -53,12 +53,15 @@ from wire.state import (
     OtherUnit,
     PacketAnswer,
     Roster,
+    Route,
+    Routes,
     SealedDelivery,
     Shelf,
     ShelfEntry,
     Snapshot,
     StaffMember,
     TerminalSettings,
+    Turn,
     Version,
 )
 
@@ -138,6 +141,20 @@ BRIEFED = replace(
 )
 NOTE_KEY = NoteKey(kid=b"kid-kid-", suite=1, public=b"der", epoch=1, role="clinical", not_after_ms=1_900_000_000_000)
 STATED = StatedKey(role="snapshot", public=b"der", not_after_ms=1_900_000_000_000)
+TURN = Turn(2, "right", "Turn right onto Fifth Avenue.", "Fifth Avenue", 415, 38)
+ROUTE = Route(
+    assignment="asg-9",
+    n=3,
+    why="left",
+    made_ms=1_789_069_150_000,
+    line="_fzkkAvdxyCo`Q?kA_kZ",
+    distance_m=1_630,
+    seconds=151,
+    turns=(TURN,),
+    beyond_m=42_000,
+    beyond_s=1_980,
+    why_not="",
+)
 STAFF = StaffMember(id="s-1", name="Ash", role="specialist", skills=("clinician",), languages=("eng", "spa"))
 DEVICE = DeviceEntry(
     device="t-golden",
@@ -254,6 +271,9 @@ MESSAGES: tuple[Struct, ...] = (
         status_through=6,
         assignments=(ASSIGNMENT,),
     ),
+    TURN,
+    ROUTE,
+    Routes(routes=(ROUTE,)),
     STAFF,
     Roster(agency="Lakeshore CARE", unit="care-2", call_sign="CARE-2", staff=(STAFF,)),
     TerminalSettings(note_keys=b"keys", key_statement=b"statement"),
@@ -343,9 +363,13 @@ GROWN = {Receipt, LogRange, Presence, Assignment, Assignments}
 """Arrays, what says its fields whether set or not, and what holds one: they say every field, so what was first shipped is still read and no longer written."""
 
 NOT_ON_THE_WIRE = {  # values that are made here and never encoded
+    "Ahead",
     "Channel",
     "Envelope",
     "IncidentType",
+    "Left",
+    "Line",
+    "Progress",
     "Question",
     "Recipient",
     "Receipts",

@@ -17,12 +17,14 @@ const SAID_MS = 15_000; // longer than a glance away, shorter than until it coul
 
 let before: HTMLElement | null = null;
 
-/** `/`: the line takes the keys, and gives them back to what had them. */
+/** `/`: the line takes the keys, and gives them back to what had them. Half a line that was left for something else is
+ * still there, and gone with the first letter. */
 export function openLine(): void {
-    const field = document.getElementById(FIELD);
+    const field = document.getElementById(FIELD) as HTMLInputElement | null;
     const active = document.activeElement;
     before = active instanceof HTMLElement && active !== field ? active : null;
     field?.focus();
+    field?.select();
 }
 
 const line = signal("");

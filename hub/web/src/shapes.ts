@@ -1,5 +1,14 @@
 // The JSON of the hub, as it comes. Times ending in _ms are Unix milliseconds of the hub's clock.
 
+/** When a unit will be where it is going: `eta_s` after `at_ms`. `word`: "way", or why there is no time. */
+export interface Eta {
+    assignment: string;
+    word: "way" | "off" | "waiting" | "engine" | "no_way" | "position";
+    at_ms: number;
+    eta_s: number | null;
+    left_m: number | null;
+}
+
 export interface Position {
     unit: string;
     lat: number | null;
@@ -10,6 +19,7 @@ export interface Position {
     arrived_ms: number;
     age_ms: number;
     has_fix: boolean;
+    eta: Eta | null;
 }
 
 export interface Emergency {
