@@ -19,7 +19,8 @@ from msgspec import Struct
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from hub import snapshot
+from hub import closures, snapshot
+from hub.closures import ClosureView
 from hub.positions import Position, Positions
 from hub.snapshot import (
     EmergencyView,
@@ -85,6 +86,13 @@ class HealthEvent(Struct, frozen=True, kw_only=True):
 
     now_ms: int
     health: HealthView
+
+
+class ClosuresEvent(Struct, frozen=True, kw_only=True):
+    """Every closure that holds."""
+
+    now_ms: int
+    closures: tuple[ClosureView, ...]
 
 
 class HereEvent(Struct, frozen=True, kw_only=True):
@@ -295,4 +303,7 @@ def _differences(before: Sections, now: Sections, now_ms: int) -> dict[str, byte
         events["notes"] = encoded("notes", NotesEvent(now_ms=now_ms, notes=now.notes))
     if now.health != before.health:
         events["health"] = encoded("health", HealthEvent(now_ms=now_ms, health=now.health))
+    if now.closures != before.closures:
+        standing = closures.standing(now.closures, now_ms)
+        events["closures"] = encoded("closures", ClosuresEvent(now_ms=now_ms, closures=standing))
     return events

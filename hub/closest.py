@@ -34,6 +34,7 @@ from hub.rank import (
     rank,
     straight_line,
 )
+from hub.rings import Ring
 
 BY_ROAD = "road"
 BATCH_N = 12  # the engine's work for one target grows with its sources: the nearest twelve cost a third of twenty-five
@@ -58,7 +59,9 @@ NO_FASTER = Bound()
 
 
 class Question(Struct, frozen=True, kw_only=True):
-    """Everything that an answer depends on but the roads, as it was at `now_ms`: kept, so that it can be asked again."""
+    """Everything that an answer depends on but the roads, as it was at `now_ms`: kept, so that it can be asked again.
+
+    `closed`: what no way may lead through."""
 
     need: Need
     roster: tuple[RosterUnit, ...]
@@ -67,6 +70,7 @@ class Question(Struct, frozen=True, kw_only=True):
     rules: Rules = DEFAULTS
     bound: Bound = NO_FASTER
     utc_offset_min: int = 0
+    closed: tuple[Ring, ...] = ()
 
     @property
     def placed(self) -> dict[str, Position]:

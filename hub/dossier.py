@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from hub import cautions, labels, packet
 from hub.deeds import Deed, note, the
+from hub.earlier import Earlier, earlier
 from hub.errors import Refused
 from hub.incidents import Asked, described
 from hub.labels import ON_THE_BOARD
@@ -18,7 +19,7 @@ from wire.state import KnownCaution, PacketAnswer
 class Dossier(Struct, frozen=True, kw_only=True):
     """`revision`: to be said again by whoever changes the incident; `amber`: codes of what matters before a unit is en
     route and nobody has asked; `gate_by`: who called the scene secure; `need`: what it asks for, to be said again whole by
-    whoever changes it; `merged_into`: the incident that goes on for it."""
+    whoever changes it; `merged_into`: the incident that goes on for it; `earlier`: who was at this place before."""
 
     id: str
     number: int
@@ -36,6 +37,7 @@ class Dossier(Struct, frozen=True, kw_only=True):
     known_cautions: tuple[KnownCaution, ...]
     remarks: tuple[Remark, ...]
     links: tuple[LinkView, ...]
+    earlier: tuple[Earlier, ...]
 
 
 def dossier(connection: Connection, incident_id: str, deed: Deed) -> Dossier:
@@ -59,6 +61,7 @@ def dossier(connection: Connection, incident_id: str, deed: Deed) -> Dossier:
         known_cautions=cautions.known(connection, found, deed.now_ms),
         remarks=remarks(connection, cautions.family(connection, incident_id)),
         links=links(connection, incident_id),
+        earlier=earlier(connection, found, deed.now_ms),
     )
     shown = labels.seen(whole, deed.may)
     if shown is None:

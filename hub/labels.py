@@ -30,6 +30,7 @@ _ROLES: dict[str, Labels] = {
     "fleet_tech": NOTHING,
     "privacy_auditor": NOTHING,
     "hub_admin": NOTHING,
+    "wall": NOTHING,
 }
 _CREW: dict[str, Labels] = {"specialist": CLINICAL, "clinician": CLINICAL, "sworn": SWORN}
 
@@ -63,6 +64,7 @@ FIELDS: dict[str, Label] = {  # of IncidentView, Dossier and wire.state.Assignme
             "others",
             "notes",
             "links",
+            "earlier",
             "amber",
         ),
         Label.OPEN,

@@ -31,6 +31,7 @@ from hub import (
     audit,
     backup,
     cautions,
+    closures,
     control,
     desired,
     intake,
@@ -282,6 +283,7 @@ def run(home: Path, stop: Event) -> list[str]:
         with engine.begin() as connection:
             renew_crl(home, ca, connection, _now_s())
             cautions.expire(connection, _now_ms())
+            closures.expire(connection, _now_ms())
         broker = Broker(home, settings, lambda line: _log.warning("broker", said=line))
         broker.start()
         stack.callback(broker.stop)
@@ -341,6 +343,7 @@ def _watch(maintain: Callable[[], None], beats: Beats, fail: Callable[[str], Non
 def _maintain(home: Path, ca: Ca, engine: Engine, broker: Broker) -> None:
     with engine.begin() as connection:
         is_written = renew_crl(home, ca, connection, _now_s())
+        closures.expire(connection, _now_ms())
         cautions.expire(connection, _now_ms())  # boards and terminals hear of it with the next change of anything
     if is_written:
         broker.reload()
@@ -436,7 +439,7 @@ def _start_pipes(
             engine=engine,
             ask=partial(_way, roads),
             position=known.get,
-            closed=lambda: (),
+            closed=partial(_closed, engine),
             now_ms=_now_ms,
             poke=downlink.poke,
             moved=board.moved,
@@ -475,6 +478,7 @@ def _start_pipes(
         dropped=lambda: marks.dropped,
         rules=settings.ranking,
         by_road=partial(ranked_by, roads, time.monotonic),
+        reach=roads.cover,
     )
     api = DeviceApiParts(engine=engine, ca=ca, settings=settings, changed=changed, now_ms=_now_ms)
     servers = [_console_server(home, settings, create_console(console)), device_api_server(api, home)]
@@ -500,6 +504,11 @@ def _start_pipes(
 
 def _way(roads: Roads, a: Spot, b: Spot, closed: Sequence[Ring], heading_deg: float | None) -> RoadRoute | None:
     return roads.route(a, b, closed, heading_deg=heading_deg)
+
+
+def _closed(engine: Engine) -> tuple[Ring, ...]:
+    with engine.begin() as connection:
+        return closures.closed(connection, _now_ms())
 
 
 def pipe(name: str, run_it: Callable[[], None], fail: Callable[[str], None], stop: Event) -> Thread:

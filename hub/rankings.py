@@ -14,13 +14,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, and_, exists, func, insert, select
 
-from hub import audit
+from hub import audit, closures
 from hub.closest import NO_FASTER, Answer, Bound, Pending, Question, Times, Ways
 from hub.errors import Refused
 from hub.position import Position
 from hub.projections import DEVICE_PREFIX
 from hub.rank import BOOK, DEFAULTS, Candidate, Errand, Need, RoadsDown, RosterUnit, Rules, Travel, whereabouts
 from hub.replay import Shown
+from hub.rings import Ring
 from hub.schema import assignment, incident, ranking, rest_ended, staff, status_history, unit
 from hub.snapshot import UnitView
 from wire import typed
@@ -33,8 +34,9 @@ _WITH_PERSON = (Status.CONTACT, Status.TRANSPORTING, Status.AT_FACILITY)
 _ARRIVED = (Status.STAGED, Status.ON_SCENE, *_WITH_PERSON, Status.CLEARING)
 
 Spot = tuple[float, float]
-Asked = Callable[[Sequence[Spot], Spot, float], Sequence[Travel | None]]
-"""Asks the engine: the ways from these places to this one, in at most so many seconds. Raises RoadsDown."""
+Asked = Callable[[Sequence[Spot], Spot, Sequence[Ring], float], Sequence[Travel | None]]
+"""Asks the engine: the ways from these places to this one, through nothing that is closed, in at most so many seconds.
+Raises RoadsDown."""
 
 
 class Roads(Struct, frozen=True, kw_only=True):
@@ -72,6 +74,7 @@ class _Known(Struct, frozen=True, kw_only=True):
     bound: Bound
     utc_offset_min: int
     ways: Ways
+    closed: tuple[Ring, ...] = ()
 
 
 def need_of(row: Row[tuple[object, ...]]) -> Need:
@@ -127,6 +130,7 @@ def question(
         rules=rules,
         bound=bound,
         utc_offset_min=0 if offset is None else round(offset.total_seconds() / 60),
+        closed=closures.closed(connection, now_ms),
     )
 
 
@@ -147,7 +151,8 @@ def roads_by(ask: Asked, graph: str, clock_s: Callable[[], float]) -> RoadsFor:
             asked_s = clock_s()
             if asked_s >= ends_s:
                 raise RoadsDown("The road engine takes too long.")
-            said = ask([spots[one] for one in units], (about.need.lat, about.need.lon), ends_s - asked_s)
+            target = (about.need.lat, about.need.lon)
+            said = ask([spots[one] for one in units], target, about.closed, ends_s - asked_s)
             slowest_s[0] = max(slowest_s[0], clock_s() - asked_s)
             return dict(zip(units, said, strict=True))
 
@@ -164,6 +169,7 @@ def keep(connection: Connection, incident_id: str, about: Question, answer: Answ
         bound=about.bound,
         utc_offset_min=about.utc_offset_min,
         ways=answer.ways,
+        closed=about.closed,
     )
     number = connection.execute(
         insert(ranking).values(
@@ -206,6 +212,7 @@ def shown(connection: Connection, number: int) -> Shown | None:
             rules=typed.json(row.rules, Rules),
             bound=known.bound,
             utc_offset_min=known.utc_offset_min,
+            closed=known.closed,
         ),
         engine=row.engine,
         ways=known.ways,
@@ -213,6 +220,17 @@ def shown(connection: Connection, number: int) -> Shown | None:
         graph=row.graph,
         book=row.book,
     )
+
+
+def sent_from(connection: Connection, incident_id: str) -> tuple[int, ...]:
+    """The rankings of the incident from which somebody was sent, the newest first."""
+    rows = connection.execute(
+        select(assignment.c.ranking)
+        .where(assignment.c.incident == incident_id, assignment.c.ranking.is_not(None))
+        .group_by(assignment.c.ranking)
+        .order_by(assignment.c.ranking.desc())
+    )
+    return tuple(rows.scalars())
 
 
 def choices(connection: Connection, number: int) -> tuple[Choice, ...]:

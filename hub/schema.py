@@ -192,6 +192,22 @@ incident_link = Table(
     Column("kind", Text, nullable=False),  # parent | related
 )
 
+closure = Table(  # roads that nobody is sent through; one that ended stays, for rankings rest on it
+    "closure",
+    metadata,
+    Column("closure", Text, primary_key=True),  # minted by the client, so that closing twice closes once
+    Column("corners", Text, nullable=False),  # JSON list of {lat, lon}, as drawn
+    Column(
+        "radius_m", Integer, nullable=False
+    ),  # 0: the area within the corners; else around the point or along the line
+    Column("reason", Text, nullable=False),
+    Column("since_ms", Integer, nullable=False),
+    Column("by", Text, nullable=False),  # account
+    Column("until_ms", Integer),  # null: until somebody opens it
+    Column("ended_ms", Integer),  # opened again, or its time was over
+    Column("ended_by", Text),  # null with ended_ms: its time was over
+)
+
 assignment = Table(
     "assignment",
     metadata,
@@ -550,6 +566,7 @@ Index("stray_by_device", stray.c.device, stray.c.settled_ms)
 Index("device_order_by_device", device_order.c.device, device_order.c.done_ms)
 Index("incident_act_by_incident", incident_act.c.incident, incident_act.c.id)
 Index("incident_by_survivor", incident.c.merged_into)
+Index("closure_by_end", closure.c.ended_ms)
 Index("caution_by_place", caution.c.lat)
 Index("caution_by_incident", caution.c.incident)
 Index("caution_by_born", caution.c.born)

@@ -8,13 +8,14 @@ from msgspec import Struct
 from sqlalchemy import Connection, Engine, insert, select, update
 
 from hub import projections, rankings
-from hub.closest import NO_FASTER, closest
+from hub.closest import BY_ROAD, NO_FASTER, Answer, Question, closest
 from hub.deeds import Deed, note, require_name, said_why, the_open
 from hub.errors import Refused
 from hub.positions import Position
 from hub.rank import DEFAULTS, Candidate, Rules, first_fit
 from hub.rankings import ByRoad
-from hub.schema import assignment, device, ranking, unit
+from hub.rings import Spot, holds
+from hub.schema import account, assignment, device, incident, ranking, unit
 from hub.snapshot import UnitView, is_usable
 
 
@@ -29,13 +30,15 @@ class Sending(Struct, frozen=True, kw_only=True):
 
 class Ranked(Struct, frozen=True, kw_only=True):
     """An answer that was shown, by its number. `exact_n`: so many of the first are for certain as asking the roads for
-    everybody would put them; `why_not_road`: why the times are by straight line, where somebody asked the roads."""
+    everybody would put them; `why_not_road`: why the times are by straight line, where somebody asked the roads. `words`: which closures the times keep
+    to."""
 
     ranking: int
     engine: str
     candidates: tuple[Candidate, ...]
     exact_n: int
     why_not_road: str | None
+    words: tuple[str, ...] = ()
 
 
 def rank_units(
@@ -65,7 +68,24 @@ def rank_units(
         candidates=answer.candidates,
         exact_n=answer.exact_n,
         why_not_road=answer.why_not,
+        words=_closed_words(asked, answer),
     )
+
+
+def _closed_words(asked: Question, answer: Answer) -> tuple[str, ...]:
+    """What a list says of the closures that hold now."""
+    if not asked.closed:
+        return ()
+    count = len({ring.id for ring in asked.closed})
+    closures = "one closure" if count == 1 else f"{count} closures"
+    if answer.engine != BY_ROAD:
+        return (f"A straight line goes through {closures}: ask the crew for the way.",)
+    goal = Spot(lat=asked.need.lat, lon=asked.need.lon)
+    if any(holds(ring, goal) for ring in asked.closed):
+        return (
+            "This place is inside a closure. The times are for driving in; everything else closed is driven around.",
+        )
+    return (f"The times drive around {closures}.",)
 
 
 def assign(connection: Connection, incident_id: str, sending: Sending, deed: Deed) -> bool:
@@ -80,6 +100,7 @@ def assign(connection: Connection, incident_id: str, sending: Sending, deed: Dee
     reason = _reason_for(connection, incident_id, sending)
     device_id = _terminal_of(connection, sending.unit)
     _require_not_there(connection, sending.unit, incident_id)
+    _require_still_so(connection, incident_id, sending)
     connection.execute(
         insert(assignment).values(
             assignment=sending.id,
@@ -137,3 +158,27 @@ def _require_not_there(connection: Connection, unit_id: str, incident_id: str) -
     ).scalar()
     if there is not None:
         raise Refused("busy", f"{there} was sent to this incident already.")
+
+
+def _require_still_so(connection: Connection, incident_id: str, sending: Sending) -> None:
+    """Refused when somebody sent the unit elsewhere after this list was made: two dispatchers who look at two lists with
+    the same first unit must not both believe that they have it."""
+    listed = rankings.candidates_of(connection, sending.ranking, incident_id) or ()
+    was_fit = any(one.unit == sending.unit and one.fit for one in listed)
+    made_ms = select(ranking.c.ranked_ms).where(ranking.c.ranking == sending.ranking).scalar_subquery()
+    since = assignment.c.offered_ms >= made_ms if was_fit else assignment.c.offered_ms > made_ms
+    taken = connection.execute(
+        select(unit.c.call_sign, incident.c.number, account.c.name, assignment.c.offered_by)
+        .select_from(assignment)
+        .join(unit, unit.c.unit == assignment.c.unit)
+        .join(incident, incident.c.incident == assignment.c.incident)
+        .outerjoin(account, account.c.account == assignment.c.offered_by)
+        .where(assignment.c.unit == sending.unit, assignment.c.released_ms.is_(None), since)
+        .order_by(assignment.c.offered_ms.desc())
+    ).first()
+    if taken is not None:
+        raise Refused(
+            "busy",
+            f"{taken.name or taken.offered_by} sent {taken.call_sign} to #{taken.number} meanwhile. "
+            "Rank the units again.",
+        )

@@ -12,8 +12,9 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
-from hub import alarms, cautions, labels, packet
+from hub import alarms, cautions, closures, labels, packet
 from hub.alarms import Alarm
+from hub.closures import ClosureView
 from hub.positions import Position
 from hub.presence import State, Word
 from hub.rank import Need
@@ -199,6 +200,7 @@ class Sections(Struct, frozen=True, kw_only=True):
     incidents: tuple[IncidentView, ...] = ()
     notes: tuple[NoteView, ...] = ()
     health: HealthView = HealthView(quarantined={})
+    closures: tuple[ClosureView, ...] = ()
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -211,6 +213,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     incidents: tuple[IncidentView, ...]
     notes: tuple[NoteView, ...]
     health: HealthView
+    closures: tuple[ClosureView, ...]
 
 
 _NEVER = State(word=Word.NEVER, since_ms=None)
@@ -231,6 +234,7 @@ def read(connection: Connection, link_of: LinkOf) -> Sections:
         incidents=incidents(connection),
         notes=notes(connection),
         health=health(connection),
+        closures=closures.shown(connection),
     )
 
 
@@ -246,6 +250,7 @@ def place(
         incidents=sections.incidents,
         notes=sections.notes,
         health=sections.health,
+        closures=closures.standing(sections.closures, now_ms),
     )
 
 

@@ -41,6 +41,7 @@ LOCATIONS_MAX = 1_000  # in one question; the client asks for fewer
 PAIRS_MAX = 100_000
 CLOSED_LENGTH_M_MAX = 2_000_000  # the ends of all closed areas together
 CLOSED_CORNERS_MAX = 20_000
+COVERED_MAX = 100  # from so many at once it says what is reached; by itself one
 FAR_M_MAX = 5_000_000.0
 
 Table = dict[str, object]
@@ -163,6 +164,7 @@ def _make_ours(settings: Table, port: int) -> None:
     limits = _in(settings, "service_limits")
     limits["max_exclude_polygons_length"] = CLOSED_LENGTH_M_MAX
     limits["max_exclude_polygons_vertices"] = CLOSED_CORNERS_MAX
+    _in(limits, "isochrone")["max_locations"] = COVERED_MAX
     _in(limits, "auto").update(
         max_locations=LOCATIONS_MAX,
         max_matrix_location_pairs=PAIRS_MAX,

@@ -16,8 +16,9 @@ DISPATCHER = "dispatcher"
 SUPERVISOR = "supervisor"
 FLEET_TECH = "fleet_tech"
 CLINICIAN = "desk_clinician"
+WALL = "wall"
 
-_ANYBODY = frozenset({DISPATCHER, SUPERVISOR, FLEET_TECH, CLINICIAN, "privacy_auditor", "hub_admin"})
+_ANYBODY = frozenset({DISPATCHER, SUPERVISOR, FLEET_TECH, CLINICIAN, "privacy_auditor", "hub_admin", WALL})
 _BOARD = frozenset({DISPATCHER, SUPERVISOR})
 _DISPATCH = frozenset({DISPATCHER})
 _READERS = _BOARD | {CLINICIAN}  # of one incident, and what anybody may say of it
@@ -55,6 +56,12 @@ ROLES: dict[str, frozenset[str]] = {
     "ending.close": _DISPATCH,
     "ending.recommend": _ADVICE,
     "ending.reopen": _DISPATCH,
+    "showing.rankings_of": _READERS,
+    "closing.every": _BOARD,
+    "closing.close": _BOARD,
+    "closing.end": _BOARD,
+    "layers.coverage": _BOARD,
+    "layers.trail": _BOARD,
     "dispatch.rank": _DISPATCH,
     "dispatch.rounds": _DISPATCH,
     "dispatch.end_rest": frozenset({SUPERVISOR}),
@@ -65,6 +72,7 @@ ROLES: dict[str, frozenset[str]] = {
     "places.search": _BOARD,
     "places.near": _BOARD,
     "words.every": _READERS,
+    "wall.now": _BOARD | {WALL},
     "streets.info": _BOARD,
     "streets.current": _BOARD,
     "streets.tiles": _BOARD,

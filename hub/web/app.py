@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException
 
 from hub.board import VIEWERS_MAX, Board
+from hub.coverage import Covering, Reach, nobody
 from hub.errors import Refused, http_status
 from hub.positions import Positions
 from hub.rank import DEFAULTS, Rules
@@ -21,10 +22,12 @@ from hub.web import answers
 from hub.web.access import Door
 from hub.web.acting import Acting
 from hub.web.changing import changing_views
+from hub.web.closing import closing_views
 from hub.web.devices import device_views
 from hub.web.dispatch import dispatch_views
 from hub.web.emergencies import emergency_views
 from hub.web.ending import ending_views
+from hub.web.layers import layer_views
 from hub.web.linking import linking_views
 from hub.web.live import live_views
 from hub.web.opening import opening_views
@@ -32,8 +35,10 @@ from hub.web.pages import page_views
 from hub.web.places import place_views
 from hub.web.reading import reading_views
 from hub.web.remembering import remembering_views
+from hub.web.showing import showing_views
 from hub.web.signin import sign_in_views
 from hub.web.streets import street_views
+from hub.web.wall import wall_views
 from hub.web.words import word_views
 
 THREADS = VIEWERS_MAX + 32  # of the server: each open page holds one for its stream
@@ -61,7 +66,7 @@ class ConsoleParts(Struct, frozen=True, kw_only=True):
     """What the console is made of. `maps_dir` is what `hub.maps.current_map` takes; `changed` is called after a
     dispatcher changed something, and tells the board and the terminals; `link_of` says whether a device is connected;
     `dropped` counts what was harmless; `rules` and `by_road`: how units are ranked, by straight line while there is no
-    road engine; `hosts` are the names under which browsers may come, without ports."""
+    road engine; `reach` asks it what units reach; `hosts` are the names under which browsers may come, without ports."""
 
     engine: Engine
     board: Board
@@ -75,6 +80,7 @@ class ConsoleParts(Struct, frozen=True, kw_only=True):
     dropped: Callable[[], Mapping[str, int]] = dict
     rules: Rules = DEFAULTS
     by_road: Callable[[], ByRoad | None] = lambda: None
+    reach: Reach = nobody
     hosts: frozenset[str] = LOOPBACK
 
 
@@ -123,10 +129,14 @@ def create_console(parts: ConsoleParts) -> Flask:
     app.register_blueprint(remembering_views(acting))
     app.register_blueprint(linking_views(acting))
     app.register_blueprint(ending_views(acting))
+    app.register_blueprint(closing_views(acting))
     app.register_blueprint(dispatch_views(acting, parts.positions, parts.link_of, parts.rules, parts.by_road))
+    app.register_blueprint(showing_views(acting))
+    app.register_blueprint(layer_views(acting, parts.positions, parts.link_of, Covering(parts.reach)))
     app.register_blueprint(emergency_views(parts.engine, parts.changed, parts.now_ms))
     app.register_blueprint(street_views(parts.maps_dir))
     app.register_blueprint(place_views(parts.maps_dir))
+    app.register_blueprint(wall_views(parts.engine, parts.agency, parts.link_of, parts.now_ms))
     app.register_error_handler(Refused, lambda refused: _refusal(refused.code, refused.sentence, http_status(refused)))
     app.register_error_handler(HTTPException, _http_error)
     app.after_request(lambda answer: _protected(answer, parts.secure_cookies))
@@ -134,7 +144,7 @@ def create_console(parts: ConsoleParts) -> Flask:
 
 
 def _refusal(code: str, sentence: str, status: int) -> Response:
-    if request.path.startswith(("/api/", "/map/")):
+    if request.path.startswith(("/api/", "/map/", "/wall/")):
         return answers.json(Wrong(code=code, message=sentence), status)
     return Response(render_template("refused.html", sentence=sentence), status)
 

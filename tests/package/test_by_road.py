@@ -9,11 +9,12 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
-from hub.by_road import ranked_by
+from hub.by_road import ranked_by, shut_between
 from hub.closest import BY_ROAD, Question, closest
 from hub.engine import Endpoint
 from hub.rank import STRAIGHT_LINE, Need, RosterUnit, Rules
 from hub.rankings import ByRoad
+from hub.rings import Ring, Spot
 from hub.roads import Roads
 from tests.package.test_hub_roads import GRAPH, Asked, Write, answers, engine, refusal, whole
 from tests.screens.console_world import NOW_MS, at
@@ -104,3 +105,38 @@ def test_a_place_off_every_road_is_ranked_by_straight_line_and_the_list_says_why
         engine_word, why, order = asked(by_road(roads))
     assert (engine_word, why) == (STRAIGHT_LINE, "The place is on no road of the map.")
     assert [unit for unit, _ in order] == ["far", "near"]
+
+
+def shut(id_: str, lat: float, lon: float, half: float = 0.0005) -> Ring:
+    box = ((lat - half, lon - half), (lat - half, lon + half), (lat + half, lon + half), (lat + half, lon - half))
+    return Ring(id=id_, corners=tuple(Spot(lat=one, lon=other) for one, other in box))
+
+
+def test_what_is_closed_is_told_to_the_engine(roads: Roads, where: Where) -> None:
+    with engine(answers) as (_, fake):
+        where.now = fake.endpoint
+        by = by_road(roads)
+        about = replace(ABOUT, bound=by.bound, closed=(shut("a", 42.3, -101.0),))
+        by.times(about).times(["near", "far"])
+        assert [len(asked["exclude_polygons"]) for asked in fake.asked] == [1]
+
+
+def test_who_stands_inside_a_closure_comes_out_of_it_and_the_others_drive_around(roads: Roads, where: Where) -> None:
+    with engine(answers) as (_, fake):
+        where.now = fake.endpoint
+        by = by_road(roads)
+        about = replace(ABOUT, bound=by.bound, closed=(shut("a", 42.3, -101.0), shut("b", 42.002, -101.0)))
+        ways = by.times(about).times(["near", "far"])
+        assert all(ways.values())
+        asked_with = {len(asked["sources"]): len(asked["exclude_polygons"]) for asked in fake.asked}
+        assert len(fake.asked) == 2
+        assert asked_with == {1: 2} or sorted(len(a["exclude_polygons"]) for a in fake.asked) == [1, 2]
+
+
+def test_a_place_inside_a_closure_is_driven_into_and_everything_else_closed_stays_closed() -> None:
+    goal, unit = Spot(lat=42.5, lon=-101.0), Spot(lat=42.002, lon=-101.0)
+    inside, beside = shut("in", 42.5, -101.0), shut("beside", 42.4, -101.0)
+    assert shut_between((inside, beside), unit, goal) == (beside,)
+    # a stretch is one closure of several rings: who is in one of them is in it
+    other_piece = shut("in", 42.45, -101.0)
+    assert shut_between((inside, other_piece, beside), unit, goal) == (beside,)

@@ -93,6 +93,7 @@ def dossiers(draw: st.DrawFn) -> Dossier:
             for n, label in enumerate(draw(st.lists(LABELS, max_size=6)))
         ),
         links=(),
+        earlier=(),
     )
 
 
@@ -170,6 +171,7 @@ def test_the_table_of_roles_is_the_agencies() -> None:
         Role.FLEET_TECH: NOTHING,
         Role.PRIVACY_AUDITOR: NOTHING,
         Role.HUB_ADMIN: NOTHING,
+        Role.WALL: NOTHING,
     }
     assert labels.of_role("dispatcher", has_cji=True) == ON_THE_BOARD | {Label.CJI}
     assert labels.of_role("desk_clinician", has_cji=True) == CLINICAL, "police records never reach a clinician"

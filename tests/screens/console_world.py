@@ -17,6 +17,7 @@ from werkzeug.test import TestResponse
 
 from hub import accounts, incidents, schema, sessions
 from hub.board import Board
+from hub.coverage import Reach, nobody
 from hub.deeds import Deed
 from hub.incidents import Asked, Opening
 from hub.positions import Position, Positions
@@ -30,7 +31,7 @@ from wire.fix import Fix
 NOW_MS = 1_795_000_000_000
 PASSWORD = "nine hours and counting"
 ORIGIN = "http://localhost"
-ACCOUNTS = {"nina": "dispatcher", "omar": "supervisor", "kit": "fleet_tech", "ruth": "desk_clinician"}
+ACCOUNTS = {"nina": "dispatcher", "omar": "supervisor", "kit": "fleet_tech", "ruth": "desk_clinician", "hall": "wall"}
 
 STAFF = (
     ("dana", "Alder", "specialist", "clinician youth", "eng"),
@@ -100,9 +101,10 @@ def world(
     maps_dir: Path | None = None,
     clock: Callable[[], int] | None = None,
     by_road: Callable[[], ByRoad | None] = lambda: None,
+    reach: Reach = nobody,
 ) -> Iterator[World]:
     """A seeded hub at `home`, its town around `middle` (lat, lon). Without a `clock` its time stands still; without
-    `by_road` it ranks by straight line."""
+    `by_road` it ranks by straight line, and without `reach` it has no coverage."""
     engine = open_store(home)
     positions, presence = Positions(), Presence()
     made: list[World] = []
@@ -137,6 +139,7 @@ def world(
             secure_cookies=False,
             link_of=presence.state,
             by_road=by_road,
+            reach=reach,
         )
     )
     app.testing = True

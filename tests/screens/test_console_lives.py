@@ -225,6 +225,7 @@ MAY = {
     "omar": {"secure", "stage", "remarks"},
     "ruth": {"change", "stage", "cautions", "remarks", "recommend"},
     "kit": set(),
+    "hall": set(),
 }
 
 
@@ -238,7 +239,7 @@ def test_each_role_does_what_it_may_and_is_refused_the_rest(hub: World, account:
     hints = page.post("/api/v1/hints", {"type": "MNTL", "lat": 1.0, "lon": 2.0}).status_code
     assert hints == (200 if account == "nina" else 403)
     reads = {page.get(f"/api/v1/incidents/i2{path}").status_code for path in ("", "/dossier", "/timeline")}
-    assert reads == ({403} if account == "kit" else {200})
+    assert reads == ({403} if account in ("kit", "hall") else {200})
 
 
 def test_nobody_acts_without_signing_in_or_on_what_is_not_there(hub: World) -> None:

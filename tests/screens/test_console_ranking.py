@@ -15,6 +15,7 @@ from hub.errors import Refused
 from hub.rank import Candidate, Need, RoadsDown, Rules, Travel
 from hub.rankings import ByRoad, RoadsFor, Spot, licenses_at, roads_by
 from hub.replay import replayed
+from hub.rings import Ring
 from hub.sending import Ranked
 from tests.screens.console_world import NOW_MS, World
 
@@ -29,7 +30,9 @@ class Slow:
         self.now_s = 0.0
         self.asked: list[int] = []
 
-    def __call__(self, sources: Sequence[Spot], target: Spot, wait_s: float) -> list[Travel | None]:
+    def __call__(
+        self, sources: Sequence[Spot], target: Spot, closed: Sequence[Ring], wait_s: float
+    ) -> list[Travel | None]:
         self.asked.append(len(sources))
         if self.takes_s > wait_s:
             self.now_s += wait_s
@@ -137,7 +140,9 @@ def test_every_choice_is_found_with_who_chose_when_and_why_not_the_first(hub: Wo
 
 
 def test_no_transaction_is_open_while_the_roads_are_asked(hub: World) -> None:
-    def asks_the_store(sources: Sequence[Spot], target: Spot, wait_s: float) -> list[Travel | None]:
+    def asks_the_store(
+        sources: Sequence[Spot], target: Spot, closed: Sequence[Ring], wait_s: float
+    ) -> list[Travel | None]:
         with hub.engine.begin() as connection:
             connection.execute(select(schema.unit)).all()
         return [None for _ in sources]
