@@ -101,6 +101,18 @@ class HereEvent(Struct, frozen=True, kw_only=True):
     now_ms: int
 
 
+EVENTS: dict[str, type[Struct]] = {  # of the stream, by name; each replaces its part of the snapshot
+    "snapshot": snapshot.Snapshot,
+    "positions": PositionsEvent,
+    "emergencies": EmergenciesEvent,
+    "units": UnitsEvent,
+    "incidents": IncidentsEvent,
+    "notes": NotesEvent,
+    "health": HealthEvent,
+    "here": HereEvent,
+}
+
+
 class Viewer:
     """One open page: a bounded queue of encoded events, and whether it was dropped."""
 
@@ -218,7 +230,7 @@ class Board:
         with self._wake:
             if len(self._viewers) >= VIEWERS_MAX:
                 return None
-            viewer = Viewer(encoded("snapshot", self._snapshot()))
+            viewer = Viewer(encoded("snapshot", self._picture()))
             if self._is_stopping:
                 viewer.drop()
             else:
@@ -235,7 +247,12 @@ class Board:
         with self._wake:
             return len(self._viewers)
 
-    def _snapshot(self) -> snapshot.Snapshot:
+    def picture(self) -> snapshot.Snapshot:
+        """What everybody was told last, with the newest positions: it costs no reading of tables."""
+        with self._wake:
+            return self._picture()
+
+    def _picture(self) -> snapshot.Snapshot:
         known = {position.unit: position for position in self._positions.all()}
         return snapshot.place(self._sections, known, self._agency, self._now_ms(), self.eta_of)
 

@@ -53,7 +53,7 @@ def the_open(connection: Connection, incident_id: str) -> Found:
     """The incident; Refused when it is not open."""
     found = the(connection, incident_id)
     if found.state != "open":
-        raise Refused("closed", f"#{found.number} is closed.")
+        raise Refused("closed", f"#{found.number} is closed. Reopen it first.")
     return found
 
 
@@ -63,7 +63,7 @@ def is_done(connection: Connection, act: str, incident_id: str, what: str, said:
     if before is None:
         return False
     if (before.incident, before.what) != (incident_id, what) or _read(before.said, type(said)) != said:
-        raise Refused("conflict", "This id was used for something else. Load the page again.")
+        raise Refused("conflict", "This id was used for something else. Send it again under a new one.")
     return True
 
 

@@ -53,7 +53,7 @@ def close(connection: Connection, incident_id: str, closing: Closing, deed: Deed
     if found.state != "open":
         if closing.id is None and found.disposition == closing.disposition:
             return False
-        raise Refused("closed", f"#{found.number} is closed already.")
+        raise Refused("closed", f"#{found.number} is closed already. Reopen it to close it otherwise.")
     require_nobody_on_it(connection, found)
     if closing.disposition == BY_PHONE:
         _require_nobody_sent(connection, found)
@@ -99,7 +99,7 @@ def reopen(connection: Connection, incident_id: str, reopening: Reopening, deed:
         return False
     found = the(connection, incident_id)
     if found.state == "open":
-        raise Refused("busy", f"#{found.number} is open.")
+        raise Refused("busy", f"#{found.number} is open already. Go on with it.")
     reason = said_why(reopening.reason, "Say why it is opened again.")
     connection.execute(
         update(incident)

@@ -31,7 +31,14 @@ _ROLES: dict[str, Labels] = {
     "privacy_auditor": NOTHING,
     "hub_admin": NOTHING,
     "wall": NOTHING,
+    # programs: hub.tokens.TokenRole
+    "positions_reader": frozenset({Label.OPEN}),
+    "board_reader": ON_THE_BOARD,
+    "dispatch_system": ON_THE_BOARD,
+    "clinical_system": CLINICAL,
+    "statistics": frozenset({Label.OPEN}),
 }
+_MAY_SEE_CJI = frozenset({"dispatcher", "dispatch_system"})
 _CREW: dict[str, Labels] = {"specialist": CLINICAL, "clinician": CLINICAL, "sworn": SWORN}
 
 FIELDS: dict[str, Label] = {  # of IncidentView, Dossier and wire.state.Assignment, which say the same by the same names
@@ -87,10 +94,10 @@ L = TypeVar("L", bound=Labeled)
 
 
 def of_role(role: str, *, has_cji: bool = False) -> Labels:
-    """What somebody with this role at the console may see. `has_cji`: the agency lets this dispatcher see police
-    records; it makes nothing of anybody else."""
+    """What somebody with this role at the console may see, or a program with this token's role. `has_cji`: the agency
+    lets this dispatcher, or this dispatch system, see police records; it makes nothing of anybody else."""
     allowed = _ROLES.get(role, NOTHING)
-    return allowed | {Label.CJI} if has_cji and role == "dispatcher" else allowed
+    return allowed | {Label.CJI} if has_cji and role in _MAY_SEE_CJI else allowed
 
 
 def of_crew(roles: Iterable[str]) -> Labels:

@@ -19,6 +19,7 @@ from random import SystemRandom
 from threading import Event, Thread, Timer
 
 import click
+import msgspec
 import sdnotify
 import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -42,6 +43,7 @@ from hub import (
     projections,
     roster,
     store,
+    tokens,
 )
 from hub import restore as restoring
 from hub.arrivals import Marks, Wanted
@@ -78,7 +80,8 @@ from hub.settings import (
 )
 from hub.snapshot import Eta
 from hub.valhalla import ROADS_FOLDER, find_programs
-from hub.web.app import ConsoleParts, create_console
+from hub.web.app import LOOPBACK, ConsoleParts, create_console
+from hub.web.listening import Listening
 from serving.beats import Beats
 from serving.server import Server, http_server, https_server
 from wire.codec import Malformed, decode
@@ -97,7 +100,7 @@ from wire.signature import payload_of
 
 MISUSE = 2
 CONSOLE_THREADS = VIEWERS_MAX + 16  # every open page holds one for its stream
-CONSOLE_BODY_BYTES_MAX = 64 * 1024
+CONSOLE_BODY_BYTES_MAX = 1024 * 1024  # read and thrown away; the app says no from 64 kB on
 STOP_S_MAX = 2.6  # then the process ends as it is; everything that was promised is on the disk
 MAINTENANCE_S = 3600.0
 BEAT_S = 5.0
@@ -178,6 +181,57 @@ def account_add(name: str, role: str, full_name: str | None, password_stdin: boo
         made = accounts.add(connection, name, role, _now_ms(), full_name=full_name, password=password)
     if password is None:
         click.echo(made)
+
+
+@cli.group("tokens")
+def tokens_group() -> None:
+    """Programs that ask this hub over HTTP, also while it runs."""
+
+
+@tokens_group.command("add")
+@click.argument("name")
+@click.option("--role", required=True, help=f"One of: {', '.join(tokens.TokenRole)}.")
+@click.option("--days", type=int, default=tokens.DAYS, show_default=True, help=f"At most {tokens.DAYS_MAX}.")
+@click.option("--cji", is_flag=True, help="A dispatch system that your agency lets see police records.")
+@HOME
+def tokens_add(name: str, role: str, days: int, cji: bool, home: Path) -> None:
+    """Make a token and print it: this once."""
+    with _one_sentence():
+        kept = _keep_tokens(home, tokens.Adding(name=name, role=role, days=days, has_cji=cji))
+    click.echo(kept.shown)
+
+
+@tokens_group.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@HOME
+def tokens_list(as_json: bool, home: Path) -> None:
+    """Who there is, until when, and when it asked last."""
+    with _one_sentence():
+        kept = _keep_tokens(home, tokens.Listing())
+    if as_json:
+        click.echo(msgspec.json.encode(kept.tokens))
+        return
+    for line in tokens.lines(kept.tokens, _now_ms()):
+        click.echo(line)
+
+
+@tokens_group.command("revoke")
+@click.argument("name")
+@HOME
+def tokens_revoke(name: str, home: Path) -> None:
+    """Let it open nothing any more, from now on; its open streams end."""
+    with _one_sentence():
+        kept = _keep_tokens(home, tokens.Revoking(name=name))
+    click.echo(f"revoked {name}" if kept.is_new else f"{name} was revoked before")
+
+
+def _keep_tokens(home: Path, asking: tokens.Asking) -> tokens.Kept:
+    """Through the hub that runs, which alone may have its database open; while none does, here."""
+    load(home)
+    if (kept := control.ask_tokens(home, asking)) is not None:
+        return kept
+    with _opened(home) as engine, engine.begin() as connection:
+        return tokens.do(connection, asking, backup.user_name(os.geteuid()), _now_ms())
 
 
 @cli.group("roster")
@@ -288,9 +342,10 @@ def run(home: Path, stop: Event) -> list[str]:
         broker.start()
         stack.callback(broker.stop)
         roads = _start_roads(home, settings, stack)
-        _start_keeping(home, settings, engine, stack, fail, stop)
+        listening = Listening()
+        _start_keeping(home, settings, engine, listening, stack, fail, stop)
         beats = Beats()
-        for server in _start_pipes(home, settings, ca, engine, roads, stack, fail, stop, beats):
+        for server in _start_pipes(home, settings, ca, engine, roads, listening, stack, fail, stop, beats):
             stack.callback(server.stop)
         click.echo(
             f"ready console={_console_url(settings)} api=https://{settings.device_api.name}:{settings.device_api.port} "
@@ -375,16 +430,30 @@ class _Told(Struct, frozen=True):
 
 
 def _start_keeping(
-    home: Path, settings: Settings, engine: Engine, stack: ExitStack, fail: Callable[[str], None], stop: Event
+    home: Path,
+    settings: Settings,
+    engine: Engine,
+    listening: Listening,
+    stack: ExitStack,
+    fail: Callable[[str], None],
+    stop: Event,
 ) -> None:
-    """Backups: one each night, and whenever a command asks."""
+    """Backups: one each night, and whenever a command asks; and what commands do to tokens meanwhile."""
     stopping = Event()
+
+    def keep_tokens(asking: tokens.Asking, by: str) -> tokens.Kept:
+        with engine.begin() as connection:
+            kept = tokens.do(connection, asking, by, _now_ms())
+        if isinstance(asking, tokens.Revoking):
+            listening.cut(asking.name)
+        return kept
+
     parts = BackupParts(
         engine=engine, home=home, settings=settings, now_ms=_now_ms, stopping=stopping, only=threading.Lock()
     )
     for thread in (
         pipe("nightly", lambda: nightly.run(parts, lambda: datetime.now().astimezone()), fail, stop),
-        pipe("control", lambda: control.serve(home, partial(backup.make, parts), stopping), fail, stop),
+        pipe("control", lambda: control.serve(home, partial(backup.make, parts), keep_tokens, stopping), fail, stop),
     ):
         stack.callback(thread.join, 1.0)
     stack.callback(stopping.set)
@@ -396,6 +465,7 @@ def _start_pipes(
     ca: Ca,
     engine: Engine,
     roads: Roads,
+    listening: Listening,
     stack: ExitStack,
     fail: Callable[[str], None],
     stop: Event,
@@ -479,6 +549,8 @@ def _start_pipes(
         rules=settings.ranking,
         by_road=partial(ranked_by, roads, time.monotonic),
         reach=roads.cover,
+        hosts=LOOPBACK | frozenset(settings.console.names),
+        listening=listening,
     )
     api = DeviceApiParts(engine=engine, ca=ca, settings=settings, changed=changed, now_ms=_now_ms)
     servers = [_console_server(home, settings, create_console(console)), device_api_server(api, home)]

@@ -20,37 +20,13 @@ from msgspec import Struct
 from scipy.optimize import linear_sum_assignment
 
 from hub.closest import BY_ROAD, Pending, Question, Times, Ways, judged, least_s, widen
+from hub.picks import Pick, Rounds
 from hub.rank import FIT, STEP_S, STRAIGHT_LINE, Judged, RoadsDown, expected_s, place_of, straight_line
 
 PENDING_MAX = 12  # each is a question of its own to the roads; more than that nobody holds in view at once
 _NOBODY_S = 1e8  # more than all ways together: an incident goes without a unit only when no unit is left for it
 _LATER_S = 1e-6  # for each place further down a list: all places together are less than a step
 _NOTABLE_S = 30.0  # less is no difference, as in a list
-
-
-class Pick(Struct, frozen=True, kw_only=True):
-    """Who would go there; nobody when `unit` is None. `travel_s`: the way; `expected_s`: what it counts for, with the age
-    of the position and unmet wishes."""
-
-    incident: str
-    number: int
-    priority: int
-    unit: str | None = None
-    call_sign: str | None = None
-    travel_s: float | None = None
-    expected_s: float | None = None
-
-
-class Rounds(Struct, frozen=True, kw_only=True):
-    """Both plans, the incidents in the same order, and what the difference is. `saved_s`: less waiting in all, over the
-    incidents that get a unit either way; below zero when what is more urgent costs more elsewhere than it gains."""
-
-    engine: str
-    together: tuple[Pick, ...]
-    one_by_one: tuple[Pick, ...]
-    saved_s: float
-    words: tuple[str, ...]
-    why_not_road: str | None = None
 
 
 class _Case(Struct, frozen=True, kw_only=True):

@@ -105,6 +105,19 @@ web_session = Table(
     Column("seen_ms", Integer, nullable=False),
 )
 
+api_token = Table(  # programs that may ask over HTTP; rows stay, so that no name is ever used for another one
+    "api_token",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("has_cji", Boolean, nullable=False),  # the agency lets this dispatch system see police records
+    Column("secret", LargeBinary, nullable=False, unique=True),  # SHA-256 of the token
+    Column("added_ms", Integer, nullable=False),
+    Column("expires_ms", Integer, nullable=False),
+    Column("used_ms", Integer),
+    Column("revoked_ms", Integer),
+)
+
 # --- incidents: entered by people -------------------------------------------------------------------------------------
 
 incident = Table(

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 from hub import labels, snapshot
 from hub.deeds import Deed
 from hub.errors import Refused
+from hub.labels import Labels
 from hub.snapshot import IncidentView
 from hub.web import answers
 from hub.web.access import signed_in
@@ -32,20 +33,22 @@ class Acting(Struct, frozen=True, kw_only=True):
     def deed(self) -> Deed:
         """Who is signed in, and what this person may see, and so write."""
         session = signed_in()
-        return Deed(by=session.account, now_ms=self.now_ms(), may=labels.of_role(session.role))
+        may = labels.of_role(session.role, has_cji=session.has_cji)
+        return Deed(by=session.account, now_ms=self.now_ms(), may=may)
 
     def do(self, act: Act[T], incident_id: str, asked: T, status: int = 200) -> Response:
         """Act, and answer the incident as it is then: `status` when it is done now, 200 when it was done before."""
         with self.engine.begin() as connection:
             is_new = act(connection, incident_id, asked, self.deed())
-            now = incident_of(connection, incident_id)
+            now = incident_of(connection, incident_id, self.deed().may)
         if is_new:
             self.changed()
         return answers.json(now, status if is_new else 200)
 
 
-def incident_of(connection: Connection, incident_id: str) -> IncidentView:
-    """The incident as everybody at a board may see it; Refused when there is none."""
+def incident_of(connection: Connection, incident_id: str, may: Labels = labels.ON_THE_BOARD) -> IncidentView:
+    """The incident as everybody at a board may see it, and who may see less as that; Refused when there is none."""
     for found in snapshot.incidents(connection, only=incident_id):
-        return found
+        if (seen := labels.seen(found, may)) is not None:
+            return seen
     raise Refused("not_found", "There is no such incident.")

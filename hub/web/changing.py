@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from hub import changes
 from hub.changes import Change, Securing, Staging
 from hub.errors import Refused
+from hub.tokens import TokenRole
 from hub.web import answers
 from hub.web.access import CLINICIAN, signed_in
 from hub.web.acting import Acting
@@ -20,7 +21,7 @@ def changing_views(acting: Acting) -> Blueprint:
     @views.post("/change")
     def change(incident_id: str) -> Response:
         asked = answers.body(Change)
-        if signed_in().role == CLINICIAN and asked != _only_told(asked):
+        if signed_in().role in (CLINICIAN, TokenRole.CLINICAL) and asked != _only_told(asked):
             raise Refused("not_your_role", "A clinician answers the questions. Ask dispatch to change the rest.")
         return acting.do(changes.change, incident_id, asked)
 

@@ -21,6 +21,12 @@ from hub.web import answers
 from hub.web.acting import Acting, incident_of
 
 
+class RestEnded(Struct, frozen=True, kw_only=True):
+    """This unit may be sent again."""
+
+    unit: str
+
+
 class Releasing(Struct, frozen=True, kw_only=True):
     """Why a unit is taken off, or a rest ended."""
 
@@ -74,7 +80,7 @@ def dispatch_views(
         by = acting.deed()
         with acting.engine.begin() as connection:
             rankings.end_rest(connection, unit, reason, by.by, by.now_ms)
-        return answers.json({"unit": unit})
+        return answers.json(RestEnded(unit=unit))
 
     @views.post("/incidents/<incident_id>/assignments")
     def assign(incident_id: str) -> Response:

@@ -15,10 +15,11 @@ from hub.positions import Positions
 from hub.snapshot import LinkOf
 from hub.web import answers
 from hub.web.access import Door, signed_in
+from hub.web.listening import STREAMS_MAX, Listening
 
 
 class Me(Struct, frozen=True, kw_only=True):
-    """Who is signed in, and the token for requests that change something."""
+    """Who is signed in, and the token for requests that change something. Of a program: its name, and no such token."""
 
     account: str
     name: str
@@ -42,6 +43,7 @@ def live_views(
     agency: str,
     link_of: LinkOf,
     dropped: Callable[[], Mapping[str, int]],
+    listening: Listening,
 ) -> Blueprint:
     """GET under /api/v1: me, snapshot, events, notes, health; POST: alarms/seen."""
     views = Blueprint("live", __name__, url_prefix="/api/v1")
@@ -63,14 +65,25 @@ def live_views(
         viewer = board.join()
         if viewer is None:
             raise Refused("unavailable", "Too many pages are open on this hub. Close one.")
-        token = door.token()
+        goes_on, name = door.goes_on(), signed_in().token
+
+        def leave() -> None:
+            board.leave(viewer)
+            if name is not None:
+                listening.leave(name, viewer)
+
+        if name is not None and not listening.join(name, viewer):
+            board.leave(viewer)
+            raise Refused("too_many", f"A token may hold {STREAMS_MAX} streams open. Close one.")
+        if name is not None and not goes_on():
+            viewer.drop()  # revoked between the door and here: whoever revoked did not see this stream yet
 
         def stream() -> Iterator[bytes]:
-            yield from viewer.stream(now_ms, lambda: door.is_still_signed_in(token))
+            yield from viewer.stream(now_ms, goes_on)
 
         answer = Response(stream(), mimetype="text/event-stream")
         answer.headers["X-Accel-Buffering"] = "no"
-        answer.call_on_close(lambda: board.leave(viewer))
+        answer.call_on_close(leave)
         return answer
 
     @views.get("/notes")

@@ -17,7 +17,7 @@ def reading_views(acting: Acting) -> Blueprint:
     @views.get("")
     def one(incident_id: str) -> Response:
         with acting.engine.begin() as connection:
-            return answers.json(incident_of(connection, incident_id))
+            return answers.json(incident_of(connection, incident_id, acting.deed().may))
 
     @views.get("/dossier")
     def whole(incident_id: str) -> Response:

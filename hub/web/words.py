@@ -52,7 +52,8 @@ def word_views() -> Blueprint:
 
     @views.get("/words")
     def every() -> Response:
-        return answers.json(_words(labels.of_role(signed_in().role)))
+        session = signed_in()
+        return answers.json(_words(labels.of_role(session.role, has_cji=session.has_cji)))
 
     return views
 

@@ -19,6 +19,7 @@ from hub.near import Known, Sketch
 from hub.remarks import Remark
 from hub.snapshot import IncidentView
 from hub.timeline import Happening
+from hub.tokens import TokenRole
 from wire.distance import moved
 from wire.incident import TYPES, Gate
 from wire.packet import DANGERS, NOT_ASKED, PACKET, UNKNOWN, YES, Label
@@ -36,13 +37,15 @@ LABELS = st.sampled_from(Label)
 def readers(draw: st.DrawFn) -> tuple[str, Labels, frozenset[Label]]:
     """Somebody, what the hub lets them see, and what the agency's table says that they must not."""
     if draw(st.booleans()):
-        role, has_cji = draw(st.sampled_from([*Role, "nobody", ""])), draw(st.booleans())
+        role, has_cji = draw(st.sampled_from([*Role, *TokenRole, "nobody", ""])), draw(st.booleans())
         forbidden = {Label.CARE, Label.CJI}
-        if role == Role.DESK_CLINICIAN:
+        if role in (Role.DESK_CLINICIAN, TokenRole.CLINICAL):
             forbidden = {Label.CJI}
-        elif role == Role.DISPATCHER and has_cji:
+        elif role in (Role.DISPATCHER, TokenRole.DISPATCH) and has_cji:
             forbidden = {Label.CARE}
-        elif role not in (Role.DISPATCHER, Role.SUPERVISOR):
+        elif role in (TokenRole.POSITIONS, TokenRole.STATISTICS):
+            forbidden = set(Label) - {Label.OPEN}
+        elif role not in (Role.DISPATCHER, Role.SUPERVISOR, TokenRole.DISPATCH, TokenRole.BOARD):
             forbidden = set(Label)
         return role, labels.of_role(role, has_cji=has_cji), frozenset(forbidden)
     crew = draw(st.lists(st.sampled_from(["specialist", "sworn", "clinician", "visitor"]), max_size=4))
@@ -133,7 +136,7 @@ def test_what_a_reader_may_see_is_all_there(whole: Dossier, reader: tuple[str, L
     assert shown is not None
     assert [one for one in whole.packet if one.label in set(Label) - forbidden] == list(shown.packet)
     assert [one for one in whole.remarks if one.label not in forbidden] == list(shown.remarks)
-    assert shown.gate_by == whole.gate_by
+    assert shown.gate_by == ("" if Label.SAFETY in forbidden else whole.gate_by)
 
 
 @given(st.lists(LABELS, max_size=12), readers())

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from hub.closest import Pending, Question, Times, least_s
+from hub.picks import Pick
 from hub.rank import STEP_S, RoadsDown, Rules, Travel
-from hub.rounds import PENDING_MAX, Pick, solve
+from hub.rounds import PENDING_MAX, solve
 from tests.package.test_rank import NEED, NOW_MS, away, unit
 from wire.status import Status
 

@@ -25,6 +25,7 @@ from hub.presence import Presence
 from hub.rankings import ByRoad
 from hub.store import open_store
 from hub.web.app import ConsoleParts, create_console
+from hub.web.listening import Listening
 from wire.distance import moved
 from wire.fix import Fix
 
@@ -64,6 +65,7 @@ class World:
     app: Flask
     now_ms: int
     changes: list[str] = field(default_factory=list)
+    listening: Listening = field(default_factory=Listening)
 
     def client(self) -> FlaskClient:
         """A browser that nobody has signed in with."""
@@ -122,6 +124,7 @@ def world(
     presence.gone("d-u5", start_ms - 540_000)
     board = Board(engine, positions, now_ms, agency="Lakeshore CARE", link_of=presence.state)
     changes: list[str] = []
+    listening = Listening()
 
     def changed() -> None:
         changes.append("changed")
@@ -140,10 +143,11 @@ def world(
             link_of=presence.state,
             by_road=by_road,
             reach=reach,
+            listening=listening,
         )
     )
     app.testing = True
-    made.append(World(engine, positions, presence, board, app, start_ms, changes))
+    made.append(World(engine, positions, presence, board, app, start_ms, changes, listening))
     board.start()
     try:
         yield made[0]
