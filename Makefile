@@ -49,16 +49,19 @@ demo: setup
 story: setup
 	@exec $(BIN)/tandem-demo --story first-call --json --headless $(DEMO)
 
-test: setup test-packages check-static
+test: setup test-packages check-static check-pages
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
 
-check: $(VENV)/.installed check-static quick
+check: $(VENV)/.installed check-static check-pages quick
 
 check-static: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check-pages: ui
+	@npm run --silent check
 
 quick: $(VENV)/.installed
 	$(BIN)/pytest -q -n $(WORKERS) -m "not system and not browser and not proof"

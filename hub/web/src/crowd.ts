@@ -26,7 +26,7 @@ const FONT = '600 13px "Atkinson Hyperlegible Next", system-ui, sans-serif';
 const HEADING_STEP = 10; // degrees: an eye sees no less on an arrow of this size
 const KEPT_MAX = 2000; // faces and labels that were painted before
 // Painted by the processor: a machine that draws without a graphics card waits for each picture that it would read back.
-const PAINTED = { willReadFrequently: true } as const;
+const PAINTED: CanvasRenderingContext2DSettings = { willReadFrequently: true };
 
 interface Picture {
     canvas: HTMLCanvasElement;
