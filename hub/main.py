@@ -509,7 +509,7 @@ def _start_pipes(
             engine=engine,
             ask=partial(_way, roads),
             position=known.get,
-            closed=lambda: (),
+            closed=partial(_closed, engine),
             now_ms=_now_ms,
             poke=downlink.poke,
             moved=board.moved,
@@ -576,6 +576,11 @@ def _start_pipes(
 
 def _way(roads: Roads, a: Spot, b: Spot, closed: Sequence[Ring], heading_deg: float | None) -> RoadRoute | None:
     return roads.route(a, b, closed, heading_deg=heading_deg)
+
+
+def _closed(engine: Engine) -> tuple[Ring, ...]:
+    with engine.begin() as connection:
+        return closures.closed(connection, _now_ms())
 
 
 def pipe(name: str, run_it: Callable[[], None], fail: Callable[[str], None], stop: Event) -> Thread:
