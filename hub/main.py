@@ -509,7 +509,7 @@ def _start_pipes(
             engine=engine,
             ask=partial(_way, roads),
             position=known.get,
-            closed=lambda: (),
+            closed=partial(_closed, engine),
             now_ms=_now_ms,
             poke=downlink.poke,
             moved=board.moved,
@@ -572,6 +572,12 @@ def _start_pipes(
         pipe("server", server.serve, fail, stop)
     stack.callback(board.stop)
     return servers
+
+
+def _closed(engine: Engine) -> tuple[Ring, ...]:
+    """What no way may lead through now."""
+    with engine.begin() as connection:
+        return closures.closed(connection, _now_ms())
 
 
 def _way(roads: Roads, a: Spot, b: Spot, closed: Sequence[Ring], heading_deg: float | None) -> RoadRoute | None:
