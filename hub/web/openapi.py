@@ -19,6 +19,8 @@ from hub.board import EVENTS
 from hub.cautions import Cautioning
 from hub.cautions import Ending as CautionEnding
 from hub.changes import Change, Securing, Staging
+from hub.closures import ClosureView, RoadClosing
+from hub.coverage import Coverage
 from hub.dossier import Dossier
 from hub.emergencies import Clearing
 from hub.endings import Closing, Recommending, Reopening
@@ -33,6 +35,7 @@ from hub.remarks import Remarking
 from hub.sending import Ranked, Sending
 from hub.snapshot import AssignmentView, EmergencyView, HealthView, IncidentView, NoteView, Snapshot
 from hub.timeline import Happening
+from hub.trail import TrailView
 from hub.web.access import ROLES, SYSTEMS
 from hub.web.answers import Wrong
 from hub.web.dispatch import Releasing, RestEnded
@@ -186,6 +189,23 @@ OPERATIONS: dict[str, Operation] = {
     "ending.reopen": Operation(
         tag="incidents", summary="Open it again", body=Reopening, answers=_INCIDENT,
         codes=(*_OPEN_ONE, "busy", "reason_needed"),
+    ),
+    "closing.every": Operation(
+        tag="map", summary="Closed roads that hold", answers={200: list[ClosureView]},
+    ),
+    "closing.close": Operation(
+        tag="map", summary="Close a road", body=RoadClosing, answers={201: ClosureView, 200: ClosureView},
+        codes=("conflict", "reason_needed", "too_large", "too_many"), says=_ONCE,
+    ),
+    "closing.end": Operation(
+        tag="map", summary="Open a road again", answers={200: ClosureView}, codes=("not_found",),
+    ),
+    "layers.coverage": Operation(
+        tag="map", summary="What the free units reach, by road", answers={200: Coverage}, codes=("unavailable",),
+    ),
+    "layers.trail": Operation(
+        tag="map", summary="Where a unit was", answers={200: TrailView}, codes=("not_found",),
+        query=(Query(name="minutes", says="How far back.", schema={"type": "integer", "minimum": 1, "maximum": 720}),),
     ),
     "dispatch.rank": Operation(
         tag="dispatch", summary="Every unit ranked for it, with reasons", answers={200: Ranked}, codes=_OPEN_ONE,
