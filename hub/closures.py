@@ -31,7 +31,7 @@ EDGE_KM_MAX, EDGES_KM_MAX = 50, 500
 RING_CORNERS_MAX = 15_000
 
 
-class Closing(Struct, frozen=True, kw_only=True):
+class RoadClosing(Struct, frozen=True, kw_only=True):
     """What is to be closed. Without `radius_m`: the area within `corners`; with it: what is that near to the one corner, or
     to the line of corners. `until_ms` None: until somebody opens it."""
 
@@ -57,7 +57,7 @@ class ClosureView(Struct, frozen=True, kw_only=True):
     rings: tuple[tuple[tuple[float, float], ...], ...]
 
 
-def close(connection: Connection, closing: Closing, deed: Deed) -> bool:
+def close(connection: Connection, closing: RoadClosing, deed: Deed) -> bool:
     """Close it; False when this very request was done before."""
     require_name(closing.id)
     before = connection.execute(select(closure).where(closure.c.closure == closing.id)).first()
@@ -143,7 +143,7 @@ def closed(connection: Connection, now_ms: int) -> tuple[Ring, ...]:
     return tuple(ring for row in rows for ring in rings_of(_asked(row)))
 
 
-def rings_of(closing: Closing) -> tuple[Ring, ...]:
+def rings_of(closing: RoadClosing) -> tuple[Ring, ...]:
     """The rings of what was drawn."""
     if closing.radius_m == 0:
         return (Ring(id=closing.id, corners=closing.corners),)
@@ -152,7 +152,7 @@ def rings_of(closing: Closing) -> tuple[Ring, ...]:
     return rings.along(closing.id, closing.corners, closing.radius_m)
 
 
-def _require_sound(closing: Closing, now_ms: int) -> None:
+def _require_sound(closing: RoadClosing, now_ms: int) -> None:
     if not 0 < len(closing.reason.strip()) <= REASON_CHARS_MAX:
         raise Refused("reason_needed", f"Say why the road is closed, in at most {REASON_CHARS_MAX} characters.")
     if not 0 < len(closing.corners) <= CORNERS_MAX:
@@ -176,7 +176,7 @@ def _require_area(corners: tuple[Spot, ...]) -> None:
         raise Refused("malformed", "An area needs three corners that are not in one line. Or say a radius.")
 
 
-def _require_room(connection: Connection, closing: Closing, now_ms: int) -> None:
+def _require_room(connection: Connection, closing: RoadClosing, now_ms: int) -> None:
     new, before = rings_of(closing), closed(connection, now_ms)
     if len({ring.id for ring in before}) >= OPEN_MAX:
         raise Refused("too_many", f"There are {OPEN_MAX} closures already. End one that is over, then close this one.")
@@ -195,12 +195,12 @@ def _known() -> Select[tuple[object, ...]]:
     )
 
 
-def _trimmed(closing: Closing) -> Closing:
+def _trimmed(closing: RoadClosing) -> RoadClosing:
     return msgspec.structs.replace(closing, reason=closing.reason.strip())
 
 
-def _asked(row: Row[tuple[object, ...]]) -> Closing:
-    return Closing(
+def _asked(row: Row[tuple[object, ...]]) -> RoadClosing:
+    return RoadClosing(
         id=row.closure,
         corners=typed.json(row.corners, tuple[Spot, ...]),
         reason=row.reason,

@@ -574,13 +574,14 @@ def _start_pipes(
     return servers
 
 
-def _way(roads: Roads, a: Spot, b: Spot, closed: Sequence[Ring], heading_deg: float | None) -> RoadRoute | None:
-    return roads.route(a, b, closed, heading_deg=heading_deg)
-
-
 def _closed(engine: Engine) -> tuple[Ring, ...]:
+    """What no way may lead through now."""
     with engine.begin() as connection:
         return closures.closed(connection, _now_ms())
+
+
+def _way(roads: Roads, a: Spot, b: Spot, closed: Sequence[Ring], heading_deg: float | None) -> RoadRoute | None:
+    return roads.route(a, b, closed, heading_deg=heading_deg)
 
 
 def pipe(name: str, run_it: Callable[[], None], fail: Callable[[str], None], stop: Event) -> Thread:

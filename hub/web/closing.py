@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from hub import closures
-from hub.closures import Closing
+from hub.closures import RoadClosing
 from hub.web import answers
 from hub.web.acting import Acting
 
@@ -21,7 +21,7 @@ def closing_views(acting: Acting) -> Blueprint:
 
     @views.post("")
     def close() -> Response:
-        asked = answers.body(Closing)
+        asked = answers.body(RoadClosing)
         with acting.engine.begin() as connection:
             is_new = closures.close(connection, asked, acting.deed())
             made = closures.one(connection, asked.id)

@@ -19,8 +19,7 @@ from hub.board import EVENTS
 from hub.cautions import Cautioning
 from hub.cautions import Ending as CautionEnding
 from hub.changes import Change, Securing, Staging
-from hub.closures import Closing as RoadClosing
-from hub.closures import ClosureView
+from hub.closures import ClosureView, RoadClosing
 from hub.coverage import Coverage
 from hub.dossier import Dossier
 from hub.emergencies import Clearing

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from hub import closures, rankings, schema, snapshot
-from hub.closures import EDGE_KM_MAX, HOUR_MS, HOURS_MAX, OPEN_MAX, REASON_CHARS_MAX, Closing
+from hub.closures import EDGE_KM_MAX, HOUR_MS, HOURS_MAX, OPEN_MAX, REASON_CHARS_MAX, RoadClosing
 from hub.deeds import Deed
 from hub.errors import Refused
 from hub.rings import Ring, Spot
@@ -132,7 +132,7 @@ def test_a_spot_and_a_stretch_are_closed_by_their_radius(hub: World) -> None:
 
 def test_more_than_the_road_engine_takes_is_refused_in_one_sentence(hub: World) -> None:
     by = Deed(by="nina", now_ms=hub.now_ms)
-    small = Closing(id="c", corners=(Spot(lat=42.45, lon=-101.35),), radius_m=50, reason="Works")
+    small = RoadClosing(id="c", corners=(Spot(lat=42.45, lon=-101.35),), radius_m=50, reason="Works")
     wide = msgspec.structs.replace(small, radius_m=2_000)
     with hub.engine.begin() as connection:
         for number in range(OPEN_MAX):
