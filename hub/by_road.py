@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from hub.closest import Bound
 from hub.rank import RoadsDown, Travel
 from hub.rankings import ByRoad, Spot, roads_by
-from hub.rings import Ring, holds
+from hub.rings import Ring, shut_between
 from hub.rings import Spot as Place
 from hub.roads import Roads
 
@@ -38,12 +38,6 @@ def ranked_by(roads: Roads, clock_s: Callable[[], float]) -> ByRoad | None:
         return found
 
     return ByRoad(times=roads_by(ask, graph, clock_s), bound=Bound(fastest_mps=fastest_mps))
-
-
-def shut_between(closed: Sequence[Ring], *ends: Place) -> tuple[Ring, ...]:
-    """What stays closed on a way between these ends: everything but the closures that one of them is in."""
-    left_out = {ring.id for ring in closed if any(holds(ring, end) for end in ends)}
-    return tuple(ring for ring in closed if ring.id not in left_out)
 
 
 def _by_what_is_shut(

@@ -48,6 +48,12 @@ def holds(ring: Ring, spot: Spot) -> bool:
     return is_in
 
 
+def shut_between(closed: Sequence[Ring], *ends: Spot) -> tuple[Ring, ...]:
+    """What stays closed on a way between these ends: everything but the closures that one of them is in."""
+    left_out = {ring.id for ring in closed if any(holds(ring, end) for end in ends)}
+    return tuple(ring for ring in closed if ring.id not in left_out)
+
+
 def edge_m(rings: Iterable[Ring]) -> float:
     """How long the edges of all rings are together."""
     return sum(nearby_m(a.lat, a.lon, b.lat, b.lon) for ring in rings for a, b in _edges(ring.corners))

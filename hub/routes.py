@@ -21,6 +21,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from hub import roads, schema, store
 from hub.freshness import Freshness, freshness
 from hub.position import Position
+from hub.rings import shut_between
 from hub.roads import Ring, RoadsDown, Spot
 from hub.snapshot import Eta, is_usable
 from wire import way
@@ -230,7 +231,8 @@ class Ways:
         is_moving = fix.speed_mps is not None and fix.speed_mps >= way.MOVING_MPS
         heading = fix.heading_deg if is_moving else None
         try:
-            found = self._parts.ask(Spot(lat=lat, lon=lon), Spot(lat=one.lat, lon=one.lon), closed, heading)
+            here, there = Spot(lat=lat, lon=lon), Spot(lat=one.lat, lon=one.lon)
+            found = self._parts.ask(here, there, shut_between(closed, here, there), heading)
             if found is None:
                 return replace(without, why_not=str(WhyNot.NO_WAY))
             if len(way.points_of(found.line)) < 2:  # it stands there already

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
-from hub.by_road import ranked_by, shut_between
+from hub.by_road import ranked_by
 from hub.closest import BY_ROAD, Question, closest
 from hub.engine import Endpoint
 from hub.rank import STRAIGHT_LINE, Need, RosterUnit, Rules
 from hub.rankings import ByRoad
-from hub.rings import Ring, Spot
+from hub.rings import Ring, Spot, shut_between
 from hub.roads import Roads
 from tests.package.test_hub_roads import GRAPH, Asked, Write, answers, engine, refusal, whole
 from tests.screens.console_world import NOW_MS, at

@@ -218,6 +218,15 @@ def test_a_unit_that_leaves_its_way_gets_another_and_not_with_every_fix(pipe: Pi
     assert len(pipe.asked) == 2
 
 
+def test_a_vehicle_inside_a_closed_area_is_led_out_of_it_and_around_the_others(pipe: Pipe) -> None:
+    around_it = Ring(id="in", corners=(Spot(lat=40.9, lon=-83.1), Spot(lat=40.9, lon=-82.9), Spot(lat=41.1, lon=-83.0)))
+    pipe.closed = (around_it, RING)
+    pipe.at(a_fix(0, 0))
+    pipe.agency.offer("a1", pipe.agency.one)
+    pipe.ways.look()
+    assert pipe.asked[-1][2] == (RING,)
+
+
 def test_an_incident_that_is_elsewhere_and_a_road_that_is_closed_make_another_way(pipe: Pipe) -> None:
     pipe.at(a_fix(0, 0))
     pipe.agency.offer("a1", pipe.agency.one)

@@ -7,7 +7,7 @@
 import { signal } from "@preact/signals";
 import { No, get, post, sentence } from "./api";
 import type { Answer, Assignment, Changed, Hint, Incident, NewCaution, Opening, Place, Ranked } from "./shapes";
-import { card, chosenIncident, incidents } from "./state";
+import { type Side, card, chosenIncident, incidents } from "./state";
 import { hubNowMs } from "./time";
 
 export interface Point {
@@ -34,15 +34,16 @@ export const CONSULT = "consult_only";
 
 /** The lists that are on the screen, by incident. */
 export const lists = signal<ReadonlyMap<string, Shown>>(new Map());
-/** What the map does when a person asks to see a place; set by the map. */
-export const map: { goTo: (place: Point) => void } = { goTo: () => undefined };
+/** What the map does when a person asks to see a place, and the side on which a card does not hide it; set by the map. */
+export const map: { goTo: (place: Point) => void; sideFor: (place: Point) => Side } = { goTo: () => undefined, sideFor: () => "right" };
 
 // --- looking ---------------------------------------------------------------------------------------------------------
 
-/** The incident's card, on the right side of the map. */
+/** The incident's card, on the side of the map where its pin is not. */
 export function openIncident(id: string): void {
+    const incident = incidents.value.find((one) => one.id === id);
     chosenIncident.value = id;
-    card.value = { kind: "incident", id, side: "right" };
+    card.value = { kind: "incident", id, side: incident === undefined ? "right" : map.sideFor(incident) };
 }
 
 /** The card of a new incident at a place; `isGuess`: nobody pointed at it, so the address is asked first. */

@@ -126,6 +126,10 @@ function begin(container: HTMLElement): StreetMap {
         }
     });
     mapActs.goTo = (place) => map.goTo(place);
+    mapActs.sideFor = (place) => {
+        const { x, width } = map.across(place);
+        return awayFrom(x, width);
+    };
     mapDoes.showPlaces = (places) => map.showPlaces(places);
     mapDoes.focus = () => map.focus();
     mapDoes.center = () => map.center().place;
