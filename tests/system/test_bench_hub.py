@@ -43,17 +43,20 @@ def test_every_need_is_compared_with_the_full_matrix(town: str) -> None:
     assert "straight line sends another than the fastest" in said
 
 
+@pytest.mark.proof
 def test_every_position_comes_to_every_console_and_to_every_subscriber() -> None:
     said = figures("hub_consoles", "--consoles", "2", "--seconds", "2", "--per-second", "20")
     assert said.count("100.00 % of") == 3
     assert "published -> painted" in said
 
 
+@pytest.mark.proof
 def test_the_board_is_looked_at_beside_an_empty_page(town: str) -> None:
     said = figures("hub_board", "--map", town, "--units", "20", "--seconds", "1", "--rounds", "1")
     for what in ("console", "empty page"):
         assert f"  {what:12} frames dropped" in said
 
 
+@pytest.mark.proof
 def test_a_unit_that_is_sent_is_seen_on_its_terminal() -> None:
     assert "2 times a unit was sent; 2 seen on its terminal" in figures("hub_send", "--sends", "2")

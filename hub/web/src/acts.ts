@@ -152,11 +152,17 @@ export function reopen(id: string, reason: string): Promise<Incident> {
 
 // --- who goes --------------------------------------------------------------------------------------------------------
 
+const asks = new Map<string, number>(); // how often a list was asked for, by incident
+
 /** Rank all units for the incident; the answer is then the list that is on the screen. */
 export async function rank(id: string): Promise<Shown> {
+    const mine = (asks.get(id) ?? 0) + 1;
+    asks.set(id, mine);
     const ranked = await asked(post<Ranked>(`/api/v1/incidents/${id}/ranking`, {}));
     const shown = { ranked, atMs: hubNowMs() };
-    lists.value = new Map(lists.value).set(id, shown);
+    if (asks.get(id) === mine) {
+        lists.value = new Map(lists.value).set(id, shown); // an answer that was overtaken may rest on what was since changed
+    }
     return shown;
 }
 

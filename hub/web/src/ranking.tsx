@@ -3,6 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { type Shown, forgetList, isOld, lists, rank, sendFirst, sendUnit } from "./acts";
 import { standing } from "./closures";
+import { sentence } from "./api";
 import { type Doing, Reasons, Refusal, StatusWord, useDoing } from "./parts";
 import { age, miles, minutes, orMore } from "./say";
 import type { Candidate, Incident } from "./shapes";
@@ -34,11 +35,17 @@ export function Ranking({ incident, done }: { incident: Incident; done: () => vo
     const [isLong, setLong] = useState(false);
     const [isWhole, setWhole] = useState(false);
     const shown = lists.value.get(incident.id);
+    const asked = useRef(0);
     const again = (): void => {
+        const mine = ++asked.current; // asked while another is under way, and the other one does not count any more
         setAsking(null);
-        void doing.go(() => rank(incident.id));
+        doing.say(null);
+        rank(incident.id).catch((no: unknown) => mine === asked.current && doing.say(sentence(no)));
     };
-    useEffect(again, [incident.id, asks(incident)]);
+    useEffect(() => {
+        forgetList(incident.id); // it rests on what was: nobody is sent from it
+        again();
+    }, [incident.id, asks(incident)]);
     useEffect(() => () => forgetList(incident.id), [incident.id]);
     const send = async (unit: string, reason: string): Promise<void> => {
         if (await doing.go(() => sendUnit(incident.id, unit, reason))) {
