@@ -33,10 +33,12 @@ help:
 	@echo "make bench-terminal  commits, notes, bytes on flash and 64 MB, beside what the disk does without us (root: exact bytes)"
 	@echo "make bench-ingest  positions made durable at the hub, beside a C program and a commit for each"
 	@echo "make bench-storm  a thousand terminals after the broker was killed"
+	@echo "make bench-hub    ranking, consoles, the board, click to screen, map import, beside their peers (MAP=FILE.osm.pbf; minutes: HUB_NEEDS=100)"
 	@echo "make bench-air    bytes an hour on the cellular link beside OwnTracks and a tracker's rule (root)"
 	@echo "make bench-drain  how fast a backlog drains beside bare paho, and what the map notices of it (root)"
 	@echo "make fuzz         bytes by the million into the receiver's reader, guided by coverage (FUZZ_S=600 seconds)"
 	@echo "make asyncapi     docs/asyncapi.json anew from the message types"
+	@echo "make openapi      docs/openapi.json anew from the routes of the hub"
 	@echo "make format       let the formatter have its way"
 	@echo "make lock         renew requirements.lock from pyproject.toml"
 	@echo "make clean        remove what was built and the demonstration fleet"
@@ -47,16 +49,19 @@ demo: setup
 story: setup
 	@exec $(BIN)/tandem-demo --story first-call --json --headless $(DEMO)
 
-test: setup test-packages check-static
+test: setup test-packages check-static check-pages
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
 
-check: $(VENV)/.installed check-static quick
+check: $(VENV)/.installed check-static check-pages quick
 
 check-static: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check-pages: ui
+	@npm run --silent check
 
 quick: $(VENV)/.installed
 	$(BIN)/pytest -q -n $(WORKERS) -m "not system and not browser and not proof"
@@ -72,6 +77,10 @@ proof-processes: setup test-packages
 # The wire's published description follows the message types; a test says when it does not.
 asyncapi: $(VENV)/.installed
 	$(BIN)/python -m wire.asyncapi > docs/asyncapi.json
+
+# So does the description of the API, made from the routes that the hub registers.
+openapi: $(VENV)/.installed
+	$(BIN)/python -m hub.web.write_openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
 
 # Rows that need root or something that this machine lacks say so. The text is also written to $(SOAK_OUT).
 soak: setup soak-packages var/tools/thingsboard/.installed
@@ -123,6 +132,23 @@ bench-ingest: setup
 bench-storm: setup
 	$(BIN)/python -m bench.storm
 
+# One after the other, and each can be run alone. A peer that this machine has not got is left out, and said to be.
+# The real city is named by whoever has one; without it they draw a smaller one.
+MAP ?=
+HUB_NEEDS ?= 1000
+bench-hub: setup test-packages bench-hub-peers
+	$(BIN)/python -m bench.hub_map $(if $(MAP),--map '$(MAP)')
+	$(BIN)/python -m bench.hub_ranking $(if $(MAP),--map '$(MAP)') --needs $(HUB_NEEDS)
+	$(BIN)/python -m bench.hub_consoles
+	$(BIN)/python -m bench.hub_board $(if $(MAP),--map '$(MAP)')
+	$(BIN)/python -m bench.hub_send
+
+# Where PostGIS lies depends on the version of PostgreSQL.
+POSTGIS = $(firstword $(wildcard /usr/share/postgresql/*/extension/postgis.control) postgis.control)
+bench-hub-peers:
+	@scripts/system-packages $(POSTGIS):postgresql-postgis || echo "What is measured beside PostGIS will say that it was left out."
+	@scripts/osrm-engine || echo "What is measured beside OSRM will say that it was left out."
+
 # Instrumented Python is slow: at nice 19 it takes nothing from whoever works here. What it finds lies in var/fuzz.
 FUZZ_S ?= 600
 fuzz: $(VENV)/.installed
@@ -132,13 +158,17 @@ fuzz: $(VENV)/.installed
 	nice -n 19 env PYTHONPATH=. $(BIN)/python fuzz/receiver.py -max_total_time=$(FUZZ_S) -max_len=2000 \
 	    -artifact_prefix=var/fuzz/found/
 
-setup: packages $(VENV)/.installed ui
+setup: packages $(VENV)/.installed ui road-engine
 
 packages:
 	@scripts/system-packages mosquitto:mosquitto node:nodejs npm:npm tilemaker:tilemaker osmium:osmium-tool
 
+# Native programs for road times, checked by hash and unpacked beside us; nothing fails without them.
+road-engine: $(VENV)/.installed
+	@scripts/road-engine || echo "The tests of road times will say that they were left out."
+
 test-packages:
-	@scripts/system-packages chromium:chromium
+	@scripts/system-packages chromium:chromium curl:curl jq:jq
 	@scripts/debian-tools || echo "The tests beside gpsd and chrony will say that they were left out."
 
 # Hashes are in the lock, so what is installed is what was reviewed. The project itself is linked, not copied.
@@ -166,6 +196,10 @@ lock:
 	    --output-file fuzz/requirements.lock pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    --output-file tests/soak/peer-requirements.lock tests/soak/peer-requirements.in
+	echo osrm-bindings==26.10.0 | uv pip compile --quiet --python-version 3.12 --no-deps --only-binary :all: \
+	    --generate-hashes --no-annotate --no-header --output-file scripts/osrm-engine.lock -
+	echo pyvalhalla==3.9.1 | uv pip compile --quiet --python-version 3.12 --no-deps --only-binary :all: \
+	    --generate-hashes --no-annotate --no-header --output-file scripts/road-engine.lock -
 
 clean:
 	rm -rf var $(VENV) node_modules hub/web/static/dist edge/screen/static/dist .mypy_cache .ruff_cache .pytest_cache

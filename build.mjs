@@ -9,7 +9,7 @@ import { existsSync } from "node:fs";
 const MAP = "node_modules/maplibre-gl/dist";
 const PAGES = [
     {
-        entries: ["hub/web/src/console.tsx", "hub/web/src/console.css", "hub/web/src/theme.ts"],
+        entries: ["hub/web/src/console.tsx", "hub/web/src/wallpage.tsx", "hub/web/src/console.css", "hub/web/src/theme.ts"],
         into: "hub/web/static/dist",
         beside: [`${MAP}/maplibre-gl-worker.mjs`, `${MAP}/maplibre-gl-shared.mjs`],
     },

@@ -58,7 +58,7 @@ def make(folder: Path, terminals: int, *, spread_s: float | None = None) -> Agen
     """An agency in `folder` with vehicle terminals `t-0000` and so on, enrolled."""
     ceremony.write_fleet(folder / "fleet", ceremony.make_fleet(NAME, b"four words and a comma", int(time.time())))
     home = folder / "hub"
-    ports = dict(zip(("console", "api", "broker"), _free_ports(3), strict=True))
+    ports = dict(zip(("console", "api", "broker"), free_ports(3), strict=True))
     options = [part for name, port in ports.items() for part in (f"--{name}-port", str(port))]
     subprocess.run(
         [*PROGRAM, "init", "--home", str(home), "--keys", str(folder / "fleet" / "hub"), *options],
@@ -112,7 +112,7 @@ def enroll(engine: Engine, terminals: Sequence[Identity]) -> None:
             )
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     with ExitStack() as stack:
         taken = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in taken:

@@ -10,17 +10,14 @@ a Mosquitto of their own with the same mutual TLS. What lies between the two fig
 
 from __future__ import annotations
 
-import ssl
-import subprocess
 import tempfile
 import threading
 import time
 from pathlib import Path
 
 import click
-from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from bench.bare_pair import Pair
 from bench.figures import print_ms, say
 from bench.receiver import Receiver
 from demo import fleet as made
@@ -32,7 +29,6 @@ from demo.web import Browser
 UNITS = 20
 TICK_MS = 100
 WARM_UP_S = 5
-LIVE_BYTES = 330  # of a live message, signature included
 
 
 @click.command()
@@ -62,7 +58,7 @@ def _measure(home: Path, children: Children, units: int, seconds: int) -> None:
     console = sign_in(fleet.console, fleet.login("dispatcher"))
     seen: dict[tuple[float, float], float] = {}
     threading.Thread(target=_watch, args=(console, seen), daemon=True).start()
-    peer = _Peer(home)
+    peer = Pair(home, home / "care-1" / "identity" / "current")
     say(f"Measuring for {seconds} s")
     said: dict[tuple[float, float], float] = {}
     began_s = time.monotonic()
@@ -82,59 +78,6 @@ def _measure(home: Path, children: Children, units: int, seconds: int) -> None:
     print_ms("fix -> console event", ours)
     print_ms("  of it beyond a mean half tick", [ms - TICK_MS / 2 for ms in ours])
     print_ms("bare MQTT with the same TLS, same moments", peer.took_ms)
-
-
-class _Peer:
-    """A bare publisher and a bare subscriber at a Mosquitto of their own, with the same mutual TLS."""
-
-    def __init__(self, home: Path) -> None:
-        self.took_ms: list[float] = []
-        self._lock = threading.Lock()
-        port = made.chance_ports(0)["broker"]
-        tls = home / "hub" / "tls"
-        station = home / "care-1" / "identity" / "current"
-        config = home / "peer.conf"
-        config.write_text(
-            f"user root\nlistener {port} 127.0.0.1\ncafile {home / 'hub' / 'keys' / 'root.crt'}\n"
-            f"certfile {tls / 'broker.crt'}\nkeyfile {tls / 'broker.key'}\nrequire_certificate true\n"
-            "use_identity_as_username true\nallow_anonymous false\ntls_version tlsv1.3\nset_tcp_nodelay true\n"
-        )
-        self._broker = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "--", "/usr/sbin/mosquitto", "-c", str(config)],
-            stderr=subprocess.DEVNULL,
-        )
-        time.sleep(0.5)
-        self._subscriber = self._connected(station, port)
-        self._subscriber.on_message = self._arrived
-        self._subscriber.subscribe("peer/#", qos=0)
-        self._publisher = self._connected(station, port)
-        time.sleep(0.5)
-
-    def publish(self, at_s: float) -> None:
-        """Send as many bytes as a live message has."""
-        self._publisher.publish("peer/live", f"{at_s:024.6f}".encode().ljust(LIVE_BYTES), qos=0)
-
-    def stop(self) -> None:
-        """Leave nothing running."""
-        for client in (self._publisher, self._subscriber):
-            client.disconnect()
-            client.loop_stop()
-        self._broker.terminate()
-        self._broker.wait()
-
-    def _connected(self, station: Path, port: int) -> Client:
-        client = Client(CallbackAPIVersion.VERSION2, "", protocol=MQTTProtocolVersion.MQTTv5)
-        context = ssl.create_default_context(cafile=str(station / "root.crt"))
-        context.load_cert_chain(station / "device.crt", station / "device.key")
-        client.tls_set_context(context)
-        client.connect("localhost", port)
-        client.loop_start()
-        return client
-
-    def _arrived(self, client: Client, data: object, message: MQTTMessage) -> None:
-        took_ms = (time.monotonic() - float(message.payload[:24])) * 1000
-        with self._lock:
-            self.took_ms.append(took_ms)
 
 
 def _watch(console: Browser, seen: dict[tuple[float, float], float]) -> None:

@@ -31,6 +31,12 @@ def children(pid: int) -> list[int]:
     return [int(child) for one in found for child in one.read_text().split()]
 
 
+def descendants(pid: int) -> list[int]:
+    """Those, theirs, and so on."""
+    found = children(pid)
+    return found + [further for child in found for further in descendants(child)]
+
+
 @contextmanager
 def hub(agency: Agency) -> Iterator[int]:
     """`tandem-hub serve` as a process with its own broker; its process id."""

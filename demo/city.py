@@ -35,6 +35,7 @@ BANK_M = 112.0  # from the middle of the river to where the streets end: water, 
 RING_EAST_M, RING_NORTH_M = 3900.0, 3000.0
 CARRIAGEWAY_M = 14.0  # each way's distance from the middle of the freeway
 RAMP_OUT_M, RAMP_ALONG_M = 115.0, 400.0
+ARTERIAL_CORNER_M = 44.0  # the houses of a side street stand nearer to its corner
 STEP_M = 10.0  # how finely a street feels for the river bank
 
 GROUND, RAIL, SKY = 0, 1, 2  # same point and same level: same node, hence a junction
@@ -101,6 +102,11 @@ CARE = (  # what it is, its name, where (kilometers from the center), half its s
     ("school", "Southside Elementary School", -0.42, -3.58, 34.0),
     ("school", "Prairie View School", 2.78, 3.58, 34.0),
 )  # fmt: skip
+STATIONS = (  # by the railway, and by road: what, its name, where (kilometers from the center)
+    ("railway", "station", "Alder Ford Station", 0.12, None),
+    ("railway", "station", "Eastfield Station", 3.55, None),
+    ("amenity", "bus_station", "Market Street Transit Center", 0.52, -0.12),
+)
 # Which arterials cross the water. So few that the nearest unit by air is often not the nearest by road.
 BRIDGED_ROWS = (1, 5, 6, 9)
 PRIMARY_COLUMNS, PRIMARY_ROWS = (2, 6, 10), (1, 5, 9)
@@ -141,7 +147,10 @@ def draw_city(path: Path, seed: int) -> CitySummary:
     lots = _draw_care(sheet)
     crossings = _draw_blocks(sheet, plan, rng, lots)
     _draw_arterials(sheet, plan, crossings, joins)
+    # a chance of its own: more houses move no street
+    _draw_arterial_houses(sheet, plan, Random(f"{seed} arterial houses"), lots, crossings)
     sheet.forget_islands()
+    _address_care(sheet)
     bounds = _bounds()
     sheet.write(path, bounds)
     return CitySummary(
@@ -238,6 +247,7 @@ class _Plan:
         self.row_names = [primary.pop() if row in PRIMARY_ROWS else secondary.pop() for row in range(ROWS + 1)]
         outer = [cell for cell in product(range(COLUMNS), range(ROWS)) if _remoteness(*cell) > 0.35]
         built = {(int((1000 * x + EAST_M) // BLOCK_M), int((1000 * y + NORTH_M) // BLOCK_M)) for _, _, x, y, _ in CARE}
+        self.built: set[tuple[int, int]] = set()  # superblocks with houses, filled as they are drawn
         self.parks = set(rng.sample([cell for cell in outer if cell not in built], 9))
 
 
@@ -380,6 +390,9 @@ def _draw_country(sheet: _Sheet, rng: Random) -> None:
         drawn += 1
     for name, x_km, y_km in DISTRICTS:
         sheet.labels.append(((1000 * x_km, 1000 * y_km), {"place": "suburb", "name": name}))
+    for key, value, name, x_km, north_km in STATIONS:
+        at = (1000 * x_km, _rail_y(1000 * x_km) if north_km is None else 1000 * north_km)
+        sheet.labels.append((at, {key: value, "name": name}))
     sheet.labels.append(((0, 250), {"place": "city", "name": CITY_NAME, "population": "148000"}))
 
 
@@ -584,6 +597,7 @@ def _draw_blocks(sheet: _Sheet, plan: _Plan, rng: Random, lots: list[_Lot]) -> C
             _draw_park(sheet, column, row, rng)
         elif _remoteness(column, row) < 1.22 or rng.random() < 0.3:
             _draw_block(sheet, plan, rng, lots, column, row, crossings)
+            plan.built.add((column, row))
     return crossings
 
 
@@ -741,6 +755,87 @@ def _draw_houses(
         t += 21 + rng.random() * 7
 
 
+def _draw_arterial_houses(sheet: _Sheet, plan: _Plan, rng: Random, lots: list[_Lot], crossings: Crossings) -> None:
+    """Along each arterial, outside the center and away from its corners; no town leaves its main roads empty."""
+    for axis, lines, blocks in (("x", COLUMNS, ROWS), ("y", ROWS, COLUMNS)):
+        for line, block, left in product(range(lines + 1), range(blocks), (True, False)):
+            # west of a street that runs north, and north of one that runs east, is its left
+            beside = line - left if axis == "x" else line - (not left)
+            cell = (beside, block) if axis == "x" else (block, beside)
+            if cell not in plan.built or _remoteness(*cell) < 0.3:
+                continue
+            at = _column_x(line) if axis == "x" else _row_y(line)
+            low = _row_y(block) if axis == "x" else _column_x(block)
+            name = (plan.column_names if axis == "x" else plan.row_names)[line]
+            corners = [low, low + BLOCK_M, *crossings.get((axis, at), ())]
+            _draw_frontage(sheet, rng, lots, axis, at, low, left, name, corners)
+
+
+def _draw_frontage(
+    sheet: _Sheet,
+    rng: Random,
+    lots: list[_Lot],
+    axis: str,
+    at: float,
+    low: float,
+    left: bool,
+    name: str,
+    corners: list[float],
+) -> None:
+    """Houses along one side of an arterial, from `low` for one superblock."""
+    t = low + ARTERIAL_CORNER_M
+    while t < low + BLOCK_M - ARTERIAL_CORNER_M:
+        off, half, step = 23 + rng.random() * 2, 5.5 + rng.random() * 2, 34 + rng.random() * 22
+        away = off if left == (axis == "y") else -off
+        x, y = (at + away, t) if axis == "x" else (t, at + away)
+        ring = [(x - half, y - half), (x + half, y - half), (x + half, y + half), (x - half, y + half)]
+        is_free = not any(_is_blocked(*point) or any(lot.holds(*point) for lot in lots) for point in ring)
+        if is_free and min(abs(t - corner) for corner in corners) >= ARTERIAL_CORNER_M:
+            tags = {"building": "commercial", "addr:housenumber": _arterial_number(t, axis, left), "addr:street": name}
+            sheet.ring(ring, tags)
+        t += step
+
+
+def _arterial_number(along_m: float, axis: str, left: bool) -> str:
+    """An arterial has no north and south in its name: its numbers begin at one end of the city, so each is there once."""
+    return str(_number(along_m + (NORTH_M if axis == "x" else EAST_M) + MARGIN_M, left))
+
+
+def _address_care(sheet: _Sheet) -> None:
+    """Hospitals, stations and shelters get a number in the nearest street that was drawn."""
+    where = {ref: (x, y) for (x, y, _), ref in sheet.ids.items()}
+    streets = [
+        (tags["name"], where[a], where[b])
+        for refs, tags in sheet.ways
+        if tags.get("highway") in ("residential", "primary", "secondary") and "bridge" not in tags
+        for a, b in pairwise(refs)
+    ]
+    arterials = {*PRIMARY_NAMES, *SECONDARY_NAMES}
+    places = {name: (1000 * x_km, 1000 * y_km) for _, name, x_km, y_km, _ in CARE}
+    for _, tags in sheet.ways:
+        if tags.get("name") not in places or "amenity" not in tags:
+            continue
+        x, y = places[tags["name"]]
+        street, a, b = min(streets, key=lambda one: (_off_m((x, y), one[1], one[2]), one))
+        runs_north = abs(b[1] - a[1]) > abs(b[0] - a[0])
+        along, left = (y, x < a[0]) if runs_north else (x, y > a[1])
+        axis = "x" if runs_north else "y"
+        tags["addr:housenumber"] = (
+            _arterial_number(along, axis, left) if street in arterials else str(_number(along, left))
+        )
+        tags["addr:street"] = street
+
+
+def _off_m(point: Point, a: Point, b: Point) -> float:
+    """Meters from a point to a straight piece of street."""
+    (x, y), length = point, hypot(b[0] - a[0], b[1] - a[1])
+    if length == 0:
+        return hypot(x - a[0], y - a[1])
+    share = ((x - a[0]) * (b[0] - a[0]) + (y - a[1]) * (b[1] - a[1])) / length**2
+    share = max(0.0, min(1.0, share))
+    return hypot(x - a[0] - share * (b[0] - a[0]), y - a[1] - share * (b[1] - a[1]))
+
+
 def _draw_towers(
     sheet: _Sheet,
     plan: _Plan,
@@ -753,14 +848,16 @@ def _draw_towers(
 ) -> None:
     """Four large buildings to a downtown block, with the number of the street on their west."""
     for (west, east), (south, north) in product(pairwise(xs), pairwise(ys)):
-        name = plan.column_names[column] if west == xs[0] else _north_name(plan, column, west - xs[0], row)
+        is_arterial = west == xs[0]
+        name = plan.column_names[column] if is_arterial else _north_name(plan, column, west - xs[0], row)
         quarter_x, quarter_y = (east - west) / 4, (north - south) / 4
         for i, j in product((1, 3), (1, 3)):
             x, y = west + quarter_x * i, south + quarter_y * j
             dx, dy = (quarter_x - 7) * rng.uniform(0.55, 1), (quarter_y - 7) * rng.uniform(0.55, 1)
             if rng.random() < 0.1 or any(blocked(x + sx * dx, y + sy * dy) for sx, sy in product((-1, 1), (-1, 1))):
                 continue
+            number = _arterial_number(y, "x", i == 1) if is_arterial else str(_number(y, i == 1))
             sheet.ring(
                 [(x - dx, y - dy), (x + dx, y - dy), (x + dx, y + dy), (x - dx, y + dy)],
-                {"building": "commercial", "addr:housenumber": str(_number(y, i == 1)), "addr:street": name},
+                {"building": "commercial", "addr:housenumber": number, "addr:street": name},
             )

@@ -20,6 +20,7 @@ from threading import Event, Thread
 import click
 import structlog
 from msgspec import Struct
+from sqlite_utils import Database
 
 from edge import (
     answers,
@@ -49,6 +50,7 @@ from edge.link import Link, Message, Notice
 from edge.orders import Obeyed
 from edge.outbox import LEDGER, TRAIL, Signer, numbers
 from edge.policy import Cadence
+from edge.route import Guide
 from edge.screen.zone import Zone
 from edge.settings import Settings, SettingsError
 from edge.source import source_of
@@ -63,7 +65,9 @@ from firmware_bridge.pins import Board
 from firmware_bridge.signals import Alert, EmergencyLamp, LinkLamp
 from serving.beats import Beats
 from serving.server import http_server
-from wire.state import Assignments, TerminalSettings
+from wire.codec import Malformed
+from wire.fix import Fix
+from wire.state import Assignments, Routes, TerminalSettings
 from wire.topics import Section
 
 LEDGER_FILE = "ledger.db"
@@ -239,6 +243,7 @@ class Terminal:
         said = ledger.do(lambda db: held.content(db, who.kem, Section.SETTINGS, TerminalSettings))
         if said is not None:
             self._live.cadence(_cadence(said))
+        self._guide = Guide(ledger.do(self._kept_routes))
         self._make_hands()
         _add(self._crew, "emergency", self._alarm.run, self._alarm.stop)
         _add(self._crew, "emergency-keep", self._alarm.keep, self._alarm.stop)
@@ -330,6 +335,7 @@ class Terminal:
             refused=self._up.refused,
             desk=self._desk(),
             assigned=self._assigned,
+            routed=self._guide.routed,
             ordered=self._ordered,
             contradicted=lambda: self._twin.contradicted(self._now.mono_s()),
             contested=lambda: self._twin.contested(self._now.mono_s()),
@@ -392,13 +398,23 @@ class Terminal:
         tracker = Tracker(
             self._now,
             self._trail,
-            self._live.offer,
+            self._offer,
             self._appended,
             is_emergency=self._live.is_emergency,
             counts=source.counts,
         )
         _add(self._crew, "tracker", lambda: tracker.run(source.readings(stop)), stop.set)
         return tracker.state
+
+    def _offer(self, fix: Fix | None, mono_s: float) -> None:
+        self._live.offer(fix, mono_s)  # first: dispatch shall know where we are before we know where to turn
+        self._guide.offer(fix, mono_s)
+
+    def _kept_routes(self, db: Database) -> Routes | None:
+        try:
+            return held.content(db, self._who.kem, Section.ROUTES, Routes)
+        except Malformed:
+            return None  # of another release; the hub says it again
 
     def _start_cab(self, gps_state: Callable[[], GpsState], known: Assignments | None) -> None:
         if self._board is None:
@@ -441,6 +457,7 @@ class Terminal:
                 unsaved=(lambda: None) if cab is None else lambda: cab.alert(Alert.UNSAVED),
                 not_saving=lambda: self.ledger.why,
                 room=self._disk.state,
+                guide=self._guide,
             )
         )
         host, port = self._chosen.screen.host, self._chosen.screen.port

@@ -18,6 +18,7 @@ from firmware_bridge import button, pins, signals
 from firmware_bridge.button import Button, Contact, Told
 from firmware_bridge.pins import INPUTS, Board, Condition, Name, PinsState, PinState
 from firmware_bridge.signals import Alert, EmergencyLamp, Light, LinkLamp
+from wire.packet import Label
 from wire.state import Assignment
 
 SOURCE = "button"
@@ -53,7 +54,9 @@ def alert_between(before: tuple[Assignment, ...], after: tuple[Assignment, ...])
 
 def _deeds(one: Assignment) -> tuple[object, ...]:
     """Where to go, how fast, and what to beware of. Who else comes is read on the way."""
-    return one.type, one.priority, one.lat, one.lon, one.place, one.problem, one.gate, frozenset(one.cautions)
+    where = one.type, one.priority, one.lat, one.lon, one.place, one.problem, one.gate
+    told = frozenset((answer.question, answer.answer) for answer in one.packet if answer.label == Label.SAFETY)
+    return *where, frozenset(one.cautions), told
 
 
 class Cab:

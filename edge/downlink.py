@@ -34,6 +34,7 @@ from wire.state import (
     Assignments,
     Emergencies,
     Orders,
+    Routes,
     SealedDelivery,
     Shelf,
     Snapshot,
@@ -64,7 +65,7 @@ def inbox() -> Queue[Message | None]:
 
 
 class Downlink:
-    """One thread that takes what came in order. `hub_said`, `spread`, `settings`, `assigned`, `wake`, `refused`, `ordered`, `contradicted`, `contested` are told
+    """One thread that takes what came in order. `hub_said`, `spread`, `settings`, `assigned`, `routed`, `wake`, `refused`, `ordered`, `contradicted`, `contested` are told
     what it means; `desk` is None in a vehicle."""
 
     def __init__(
@@ -82,6 +83,7 @@ class Downlink:
         refused: Callable[[], None],
         desk: Desk | None,
         assigned: Callable[[Assignments], None] = lambda said: None,
+        routed: Callable[[Routes], None] = lambda said: None,
         ordered: Callable[[Obeyed], None] = lambda obeyed: None,
         contradicted: Callable[[], None] = lambda: None,
         beat: Callable[[], None] = lambda: None,
@@ -103,6 +105,7 @@ class Downlink:
         self._refused = refused
         self._desk = desk
         self._assigned = assigned
+        self._routed = routed
         self._ordered = ordered
         self._contradicted = contradicted
         self._contested = contested
@@ -197,6 +200,8 @@ class Downlink:
                 self._settings(content)
             if isinstance(content, Assignments):
                 self._assigned(content)
+            if isinstance(content, Routes):
+                self._routed(content)
             if isinstance(content, Orders):
                 self._ordered(self._obeyed)
         self._wake()

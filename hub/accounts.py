@@ -42,6 +42,7 @@ class Role(StrEnum):
     DESK_CLINICIAN = "desk_clinician"
     PRIVACY_AUDITOR = "privacy_auditor"
     HUB_ADMIN = "hub_admin"
+    WALL = "wall"  # a screen, not a person: it sees what visitors may see
 
 
 class Account(Struct, frozen=True, kw_only=True):

@@ -19,9 +19,20 @@ from msgspec import Struct
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from hub import snapshot
+from hub import closures, snapshot
+from hub.closures import ClosureView
 from hub.positions import Position, Positions
-from hub.snapshot import EmergencyView, HealthView, IncidentView, LinkOf, NoteView, PositionView, Sections, UnitView
+from hub.snapshot import (
+    EmergencyView,
+    EtaOf,
+    HealthView,
+    IncidentView,
+    LinkOf,
+    NoteView,
+    PositionView,
+    Sections,
+    UnitView,
+)
 
 TICK_S = 0.1  # the eye does not see more; 200 viewers get ten sends a second at most
 BEHIND_MAX = 64  # events a viewer may be behind: 6 s of a busy fleet
@@ -77,10 +88,30 @@ class HealthEvent(Struct, frozen=True, kw_only=True):
     health: HealthView
 
 
+class ClosuresEvent(Struct, frozen=True, kw_only=True):
+    """Every closure that holds."""
+
+    now_ms: int
+    closures: tuple[ClosureView, ...]
+
+
 class HereEvent(Struct, frozen=True, kw_only=True):
     """Nothing changed, and the hub is here."""
 
     now_ms: int
+
+
+EVENTS: dict[str, type[Struct]] = {  # of the stream, by name; each replaces its part of the snapshot
+    "snapshot": snapshot.Snapshot,
+    "positions": PositionsEvent,
+    "emergencies": EmergenciesEvent,
+    "units": UnitsEvent,
+    "incidents": IncidentsEvent,
+    "notes": NotesEvent,
+    "health": HealthEvent,
+    "closures": ClosuresEvent,
+    "here": HereEvent,
+}
 
 
 class Viewer:
@@ -145,12 +176,14 @@ class Board:
         *,
         agency: str,
         link_of: LinkOf,
+        eta_of: EtaOf = snapshot.no_eta,
     ) -> None:
         self._engine = engine
         self._positions = positions
         self._now_ms = now_ms
         self._agency = agency
         self._link_of = link_of
+        self.eta_of = eta_of
         self._viewers: set[Viewer] = set()
         self._sections = Sections()
         self._moved: dict[str, Position] = {}
@@ -198,7 +231,7 @@ class Board:
         with self._wake:
             if len(self._viewers) >= VIEWERS_MAX:
                 return None
-            viewer = Viewer(encoded("snapshot", self._snapshot()))
+            viewer = Viewer(encoded("snapshot", self._picture()))
             if self._is_stopping:
                 viewer.drop()
             else:
@@ -215,9 +248,14 @@ class Board:
         with self._wake:
             return len(self._viewers)
 
-    def _snapshot(self) -> snapshot.Snapshot:
+    def picture(self) -> snapshot.Snapshot:
+        """What everybody was told last, with the newest positions: it costs no reading of tables."""
+        with self._wake:
+            return self._picture()
+
+    def _picture(self) -> snapshot.Snapshot:
         known = {position.unit: position for position in self._positions.all()}
-        return snapshot.place(self._sections, known, self._agency, self._now_ms())
+        return snapshot.place(self._sections, known, self._agency, self._now_ms(), self.eta_of)
 
     def _send_ticks(self) -> None:
         while True:
@@ -235,7 +273,7 @@ class Board:
     def _send(self, viewers: tuple[Viewer, ...], moved: tuple[Position, ...], news: tuple[bytes, ...]) -> None:
         event = b"".join(news)
         if moved:
-            seen = tuple(snapshot.position_view(position) for position in moved)
+            seen = tuple(snapshot.position_view(position, self.eta_of) for position in moved)
             event = encoded("positions", PositionsEvent(now_ms=self._now_ms(), positions=seen)) + event
         for viewer in viewers:
             if not viewer.offer(event):
@@ -283,4 +321,7 @@ def _differences(before: Sections, now: Sections, now_ms: int) -> dict[str, byte
         events["notes"] = encoded("notes", NotesEvent(now_ms=now_ms, notes=now.notes))
     if now.health != before.health:
         events["health"] = encoded("health", HealthEvent(now_ms=now_ms, health=now.health))
+    if now.closures != before.closures:
+        standing = closures.standing(now.closures, now_ms)
+        events["closures"] = encoded("closures", ClosuresEvent(now_ms=now_ms, closures=standing))
     return events

@@ -20,6 +20,8 @@ import structlog
 from msgspec import Struct
 
 from hub.backup import BackupError, Made, Say, Stopped, user_name
+from hub.errors import Refused
+from hub.tokens import Asking, Kept
 from wire import typed
 
 SOCKET = "control"
@@ -50,16 +52,19 @@ class Ready(Struct, frozen=True, kw_only=True, tag="made"):
 
 
 class No(Struct, frozen=True, kw_only=True, tag="no"):
-    """It was not made; one sentence."""
+    """It was not done; one sentence, and its code when it was refused."""
 
     sentence: str
+    code: str | None = None
 
 
-Answer = Told | Ready | No
+Ask = AskBackup | Asking
+Answer = Told | Ready | Kept | No
+KeepTokens = Callable[[Asking, str], Kept]  # what is asked, and who asks
 MakeBackup = Callable[[Path, str, Say], Made]  # the file, who asks, who hears how far it is
 
 
-def serve(home: Path, make: MakeBackup, stopping: Event) -> None:
+def serve(home: Path, make: MakeBackup, keep: KeepTokens, stopping: Event) -> None:
     """Answer commands until `stopping`."""
     with _listening(home) as listener:
         while not stopping.is_set():
@@ -68,38 +73,61 @@ def serve(home: Path, make: MakeBackup, stopping: Event) -> None:
             except TimeoutError:
                 continue
             asker.settimeout(ASKER_S_MAX)
-            Thread(target=_answer, args=(asker, make), name="control", daemon=True).start()
+            Thread(target=_answer, args=(asker, make, keep), name="control", daemon=True).start()
     (home / SOCKET).unlink(missing_ok=True)
 
 
 def ask_backup(home: Path, out: Path, say: Say) -> Made | None:
     """Let the hub that runs in `home` make a backup; None when none runs there, BackupError when it makes none."""
     try:
-        with _in(home) as path, socket.socket(socket.AF_UNIX) as hub:
-            hub.connect(path)
-            hub.sendall(msgspec.json.encode(AskBackup(out=str(out))) + b"\n")
-            return _heard(hub, say)
+        with _asking(home, AskBackup(out=str(out))) as answers:
+            for answer in answers:
+                match answer:
+                    case Told(text=text):
+                        say(text)
+                    case Ready(made=made):
+                        return made
+                    case No(sentence=sentence):
+                        raise BackupError(sentence)
+        raise ConnectionResetError
     except (FileNotFoundError, ConnectionRefusedError):
         return None
     except ConnectionError:
         raise Stopped("the hub ended before the backup was made; start it, and make the backup again") from None
 
 
-def _heard(hub: socket.socket, say: Say) -> Made:
-    with hub.makefile("rb") as lines:
-        for line in lines:
-            answer: Answer = typed.json(line, Answer)  # type: ignore[arg-type]  # mypy has no type[…] of a union
-            match answer:
-                case Told(text=text):
-                    say(text)
-                case Ready(made=made):
-                    return made
-                case No(sentence=sentence):
-                    raise BackupError(sentence)
-    raise ConnectionResetError
+def ask_tokens(home: Path, asking: Asking) -> Kept | None:
+    """Let the hub that runs in `home` do this to its tokens; None when none runs there, Refused when it does not."""
+    try:
+        with _asking(home, asking) as answers:
+            for answer in answers:
+                match answer:
+                    case Kept():
+                        return answer
+                    case No(sentence=sentence, code=code):
+                        raise Refused(code or "failed", sentence)
+        raise ConnectionResetError
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    except ConnectionError:
+        raise Refused("unavailable", "The hub ended meanwhile. See what it did: tandem-hub tokens list") from None
 
 
-def _answer(asker: socket.socket, make: MakeBackup) -> None:
+@contextmanager
+def _asking(home: Path, ask: Ask) -> Iterator[Iterator[Answer]]:
+    with _in(home) as path, socket.socket(socket.AF_UNIX) as hub:
+        hub.connect(path)
+        hub.sendall(msgspec.json.encode(ask) + b"\n")
+        with hub.makefile("rb") as lines:
+            yield (_read(line) for line in lines)
+
+
+def _read(line: bytes) -> Answer:
+    answer: Answer = typed.json(line, Answer)  # type: ignore[arg-type]  # mypy has no type[…] of a union
+    return answer
+
+
+def _answer(asker: socket.socket, make: MakeBackup, keep: KeepTokens) -> None:
     def tell(answer: Answer) -> None:
         with suppress(OSError):  # whoever asked has gone
             asker.sendall(msgspec.json.encode(answer) + b"\n")
@@ -107,9 +135,14 @@ def _answer(asker: socket.socket, make: MakeBackup) -> None:
     with asker:
         try:
             asked, by = _asked(asker)
-            tell(Ready(made=make(Path(asked.out), by, lambda text: tell(Told(text=text)))))
+            if isinstance(asked, AskBackup):
+                tell(Ready(made=make(Path(asked.out), by, lambda text: tell(Told(text=text)))))
+            else:
+                tell(keep(asked, by))
         except BackupError as wrong:
             tell(No(sentence=str(wrong)))
+        except Refused as refused:
+            tell(No(sentence=refused.sentence, code=refused.code))
         except (OSError, msgspec.DecodeError) as wrong:
             _log.warning("not a command", why=str(wrong))
         except Exception:
@@ -117,12 +150,13 @@ def _answer(asker: socket.socket, make: MakeBackup) -> None:
             tell(No(sentence="the hub could not do it; its log says why"))
 
 
-def _asked(asker: socket.socket) -> tuple[AskBackup, str]:
+def _asked(asker: socket.socket) -> tuple[Ask, str]:
     _pid, uid, _gid = struct.unpack("3i", asker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     if uid not in (0, os.geteuid()):
         raise BackupError("only the hub's own user may ask for this")
     with asker.makefile("rb") as lines:
-        return typed.json(lines.readline(LINE_BYTES_MAX), AskBackup), user_name(uid)
+        asked: Ask = typed.json(lines.readline(LINE_BYTES_MAX), Ask)  # type: ignore[arg-type]  # as above
+        return asked, user_name(uid)
 
 
 @contextmanager

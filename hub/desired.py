@@ -12,7 +12,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, insert, select, update
 
-from hub import audit, emergencies, orders, projections, roster, schema, shelf, store
+from hub import audit, cautions, emergencies, labels, orders, packet, projections, roster, routes, schema, shelf, store
+from hub.labels import Labels
 from wire import typed
 from wire.codec import encode
 from wire.incident import TYPES
@@ -23,6 +24,7 @@ from wire.state import (
     Orders,
     OtherUnit,
     Roster,
+    Routes,
     Shelf,
     TerminalSettings,
     Version,
@@ -37,9 +39,10 @@ _LISTS = {  # of which a section may lose the last entries
     Section.ROSTER: "staff",
     Section.SHELF: "entries",
     Section.ORDERS: "orders",
+    Section.ROUTES: "routes",
 }
 
-Content = Emergencies | Assignments | Roster | TerminalSettings | Shelf | Orders
+Content = Emergencies | Assignments | Roster | TerminalSettings | Shelf | Orders | Routes
 
 
 class Vouched(Struct, frozen=True, kw_only=True):
@@ -82,6 +85,9 @@ def compute(connection: Connection, device: str, vouched: Vouched) -> list[tuple
         ),
         (Section.SETTINGS, TerminalSettings(note_keys=vouched.note_keys, key_statement=vouched.key_statement)),
     ]
+    ways = routes.section(connection, row.device, row.unit)
+    if ways is not None:
+        contents.append((Section.ROUTES, ways))
     told = orders.section(connection, row.device)
     if told is not None:
         contents.append((Section.ORDERS, told))
@@ -151,6 +157,7 @@ def _first_carried(connection: Connection, device: str, version: Version) -> Non
 
 def _assignments(connection: Connection, unit: str, call_sign: str) -> Assignments:
     now = projections.unit_now(connection, unit)
+    may = _aboard(connection, now.crew)
     table, incident = schema.assignment, schema.incident
     rows = connection.execute(
         select(table.c.assignment, table.c.offered_ms, incident)
@@ -165,12 +172,25 @@ def _assignments(connection: Connection, unit: str, call_sign: str) -> Assignmen
         status_ms=now.status_ms,
         log_id=now.log_id,
         status_through=now.status_through,
-        assignments=tuple(_assignment(connection, unit, row) for row in rows.all()),
+        assignments=tuple(_sent(connection, unit, row, may) for row in rows.all()),
     )
+
+
+def _aboard(connection: Connection, crew: tuple[str, ...]) -> Labels:
+    """What this crew may see: everybody aboard reads the same screen."""
+    roles = connection.execute(select(schema.staff.c.role).where(schema.staff.c.staff.in_(crew))).scalars().all()
+    return labels.of_crew((*roles, *("unknown",) * (len(set(crew)) - len(roles))))
+
+
+def _sent(connection: Connection, unit: str, row: Row[tuple[object, ...]], may: Labels) -> Assignment:
+    shown = labels.seen(_assignment(connection, unit, row), may)
+    assert shown is not None  # every crew may see what is open
+    return shown
 
 
 def _assignment(connection: Connection, unit: str, row: Row[tuple[object, ...]]) -> Assignment:
     known = TYPES.get(row.type)
+    warned = cautions.known(connection, row)
     return Assignment(
         id=row.assignment,
         incident=row.incident,
@@ -184,8 +204,12 @@ def _assignment(connection: Connection, unit: str, row: Row[tuple[object, ...]])
         problem=row.problem,
         gate=row.gate,
         offered_ms=row.offered_ms,
-        cautions=typed.json(row.cautions, tuple[str, ...]),
+        cautions=(*typed.json(row.cautions, tuple[str, ...]), *cautions.sentences(warned)),
         others=tuple(_others(connection, unit, row.incident)),
+        revision=row.revision,
+        gate_by=row.gate_by,
+        packet=packet.of(connection, (row.incident,)).get(row.incident, ()),
+        known_cautions=warned,
     )
 
 

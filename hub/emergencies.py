@@ -9,8 +9,8 @@ from msgspec import Struct
 from sqlalchemy import Connection, Row, func, select
 
 from hub import audit, projections, schema
+from hub.deeds import Deed
 from hub.errors import Refused
-from hub.incidents import Deed
 from wire.ids import ID_BYTES
 from wire.state import Emergencies, HeardPress, KnownEmergency
 

@@ -1,42 +1,47 @@
-"""What dispatchers do: open an incident, ask who should go, send, release, close. One transaction and one audit row each.
+"""Opening an incident: what a dispatcher hears and where, its first gate, and whether somebody opened it before.
 
 Ids come from the client, so that a request sent twice is done once; the same id with other content is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
 import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, Row, insert, select, update
 
-from hub import audit, projections
+from hub import gate as gates
+from hub import near, packet
+from hub.deeds import REASON_CHARS_MAX, Deed, Line, done, is_done, require_name
 from hub.errors import Refused
-from hub.positions import Position
-from hub.rank import STRAIGHT_LINE, Candidate, Need, RosterUnit, first_fit, rank, straight_line
-from hub.schema import assignment, device, hub_fact, incident, ranking, unit
-from hub.snapshot import UnitView, is_usable
+from hub.near import Hint, Known, Sketch
+from hub.packet import Answer
+from hub.rank import AGE_GROUPS, LICENSES, Need
+from hub.schema import hub_fact, incident
 from wire import typed
-from wire.codec import Malformed
-from wire.ids import name
-from wire.incident import DISPOSITIONS, LANGUAGES, PRIORITIES, SKILLS, TYPES, Gate
+from wire.incident import LANGUAGES, PRIORITIES, SKILLS, TYPES
+from wire.packet import Label
 
 NUMBER = "incident_number"  # in hub_fact
 TEXT_CHARS_MAX = 2000  # of a problem; it has to fit on a screen in a car
 PLACE_CHARS_MAX = 200
-REASON_CHARS_MAX = 300
 CAUTIONS_MAX = 8
-
-Found = Row[tuple[object, ...]]
+CREW_SIZE_MAX = 9
+NAME_CHARS_MAX = 100
+BEFORE = "opened:"  # before an incident's id: the id of the act that opened it, which no client can mint
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """The needs as a dispatcher ticks them: codes of `wire.incident`."""
+    """The needs as a dispatcher ticks them: codes of `wire.incident` and `hub.rank`. `crew_size`: how many at least;
+    `clinician`: a staff id; `agency`: whose unit it has to be."""
 
     skills: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     wishes: tuple[str, ...] = ()
+    licenses: tuple[str, ...] = ()
+    age_group: str | None = None
+    crew_size: int = 0
+    clinician: str | None = None
+    agency: str | None = None
 
 
 class Opening(Struct, frozen=True, kw_only=True):
@@ -51,41 +56,36 @@ class Opening(Struct, frozen=True, kw_only=True):
     problem: str
     cautions: tuple[str, ...] = ()
     need: Asked = Asked()
+    packet: tuple[Answer, ...] = ()
 
 
-class Sending(Struct, frozen=True, kw_only=True):
-    """A choice made from a ranking. `reason`: why not the first candidate."""
+class Described(Struct, frozen=True, kw_only=True):
+    """What is said of an incident, new or changed: the part that has to be sound."""
 
-    id: str
-    unit: str
-    ranking: int
-    reason: str | None = None
-
-
-class Ranked(Struct, frozen=True, kw_only=True):
-    """An answer that was shown, by its number."""
-
-    ranking: int
-    engine: str
-    candidates: tuple[Candidate, ...]
-
-
-class Deed(Struct, frozen=True, kw_only=True):
-    """Who does something at the console, and when."""
-
-    by: str
-    now_ms: int
+    type: str
+    priority: int
+    lat: float
+    lon: float
+    place: str
+    problem: str
+    cautions: tuple[str, ...]
+    need: Asked
 
 
 def open_incident(connection: Connection, opening: Opening, encounter: bytes, deed: Deed) -> bool:
     """Open the incident; False when this very request was done before. `encounter`: 16 fresh bytes, kept if new."""
-    _require_sound(opening)
+    require_name(opening.id)
+    require_sound(_described(opening))
+    packet.require_sound(opening.packet, deed)
+    if is_done(connection, BEFORE + opening.id, opening.id, "opened", opening):
+        return False
     before = connection.execute(select(incident).where(incident.c.incident == opening.id)).first()
     if before is not None:
         if _opening_of(before) != opening:
             raise Refused("conflict", "An incident with this id says something else. Open a new one.")
         return False
-    gate = Gate.STAGED if TYPES[opening.type].is_gated else Gate.UNKNOWN
+    gate = gates.fresh(opening.type, {one.question: one.answer for one in opening.packet})
+    need = Need(lat=opening.lat, lon=opening.lon, gate=gate, **msgspec.structs.asdict(opening.need))
     connection.execute(
         insert(incident).values(
             incident=opening.id,
@@ -98,189 +98,68 @@ def open_incident(connection: Connection, opening: Opening, encounter: bytes, de
             place=opening.place,
             problem=opening.problem,
             cautions=msgspec.json.encode(opening.cautions).decode(),
-            need=msgspec.json.encode(_need(opening, gate)).decode(),
+            need=msgspec.json.encode(need).decode(),
             gate=gate,
             state="open",
             opened_ms=deed.now_ms,
             opened_by=deed.by,
+            revision=0,
         )
     )
-    _note_deed(connection, deed, "incident_opened", opening.id)
+    told = packet.keep(connection, opening.id, opening.packet, deed)
+    lines = (Line(field="incident", label=Label.OPEN, after=deed.by), *told)
+    done(connection, deed, BEFORE + opening.id, opening.id, "opened", opening, lines)
     return True
 
 
-def rank_units(
-    connection: Connection, incident_id: str, positions: Mapping[str, Position], shown: Iterable[UnitView], deed: Deed
-) -> Ranked:
-    """Rank every unit for the incident, and keep the answer as it is shown."""
-    need = typed.json(_the_open(connection, incident_id).need, Need)
-    candidates = rank(
-        need,
-        _roster(connection, incident_id, shown),
-        positions,
-        straight_line(need, positions, deed.now_ms),
-        deed.now_ms,
-    )
-    number = connection.execute(
-        insert(ranking).values(
-            incident=incident_id,
-            ranked_ms=deed.now_ms,
-            ranked_by=deed.by,
-            engine=STRAIGHT_LINE,
-            candidates=msgspec.json.encode(candidates).decode(),
+def hints(connection: Connection, sketch: Sketch, now_ms: int) -> tuple[Hint, ...]:
+    """Incidents that may be the one that is being entered, the likeliest first, each with its reasons."""
+    recent = incident.c.closed_ms > now_ms - near.CLOSED_MS_MAX
+    rows = connection.execute(select(incident).where((incident.c.state == "open") | recent))
+    known = [
+        Known(
+            id=row.incident,
+            number=row.number,
+            type=row.type,
+            lat=row.lat,
+            lon=row.lon,
+            place=row.place,
+            opened_ms=row.opened_ms,
+            closed_ms=row.closed_ms,
         )
-    ).inserted_primary_key
-    assert number is not None
-    return Ranked(ranking=int(number[0]), engine=STRAIGHT_LINE, candidates=candidates)
-
-
-def assign(connection: Connection, incident_id: str, sending: Sending, deed: Deed) -> bool:
-    """Send the unit; False when this very request was done before."""
-    before = connection.execute(select(assignment).where(assignment.c.assignment == sending.id)).first()
-    if before is not None:
-        if (before.incident, before.unit) != (incident_id, sending.unit):
-            raise Refused("conflict", "An assignment with this id says something else. Send again.")
-        return False
-    _require_name(sending.id)
-    _the_open(connection, incident_id)
-    reason = _reason_for(connection, incident_id, sending)
-    device_id = _terminal_of(connection, sending.unit)
-    _require_not_there(connection, sending.unit, incident_id)
-    connection.execute(
-        insert(assignment).values(
-            assignment=sending.id,
-            incident=incident_id,
-            unit=sending.unit,
-            device=device_id,
-            offered_ms=deed.now_ms,
-            offered_by=deed.by,
-            override_reason=reason,
-        )
-    )
-    connection.execute(update(ranking).where(ranking.c.ranking == sending.ranking).values(chosen=sending.unit))
-    projections.offered(connection, sending.id, deed.now_ms, deed.by)
-    _note_deed(connection, deed, "assignment_made", sending.id, reason)
-    return True
-
-
-def release(connection: Connection, assignment_id: str, reason: str, deed: Deed) -> str:
-    """Take the unit off its incident, whose id is the answer. Doing it twice is doing it once."""
-    reason = _said(reason, "Say why the unit is released.")
-    found = connection.execute(select(assignment).where(assignment.c.assignment == assignment_id)).first()
-    if found is None:
-        raise Refused("not_found", "There is no such assignment.")
-    if found.released_ms is None:
-        projections.released(connection, assignment_id, deed.now_ms, deed.by)
-        _note_deed(connection, deed, "assignment_released", assignment_id, reason)
-    return str(found.incident)
-
-
-def close(connection: Connection, incident_id: str, disposition: str, deed: Deed) -> bool:
-    """Close the incident; False when it was closed so already. Refused while a unit is on it."""
-    if disposition not in DISPOSITIONS:
-        raise Refused("malformed", "Choose how the incident ended.")
-    found = _the(connection, incident_id)
-    if found.state != "open":
-        if found.disposition == disposition:
-            return False
-        raise Refused("closed", f"#{found.number} is closed already.")
-    on_it = connection.execute(
-        select(unit.c.call_sign)
-        .join(assignment, assignment.c.unit == unit.c.unit)
-        .where(assignment.c.incident == incident_id, assignment.c.released_ms.is_(None))
-        .order_by(unit.c.call_sign)
-    ).scalars()
-    if still := ", ".join(on_it):
-        raise Refused("busy", f"{still} is still on #{found.number}. Release it first.")
-    connection.execute(
-        update(incident)
-        .where(incident.c.incident == incident_id)
-        .values(
-            state="canceled" if disposition in ("canceled", "duplicate") else "closed",
-            closed_ms=deed.now_ms,
-            disposition=disposition,
-        )
-    )
-    _note_deed(connection, deed, "incident_closed", incident_id, disposition)
-    return True
-
-
-def _the(connection: Connection, incident_id: str) -> Found:
-    found = connection.execute(select(incident).where(incident.c.incident == incident_id)).first()
-    if found is None:
-        raise Refused("not_found", "There is no such incident.")
-    return found
-
-
-def _the_open(connection: Connection, incident_id: str) -> Found:
-    found = _the(connection, incident_id)
-    if found.state != "open":
-        raise Refused("closed", f"#{found.number} is closed.")
-    return found
-
-
-def _roster(connection: Connection, incident_id: str, shown: Iterable[UnitView]) -> list[RosterUnit]:
-    working = {
-        row.unit: row
-        for row in connection.execute(
-            select(assignment.c.unit, assignment.c.incident, incident.c.number)
-            .join(incident, incident.c.incident == assignment.c.incident)
-            .where(assignment.c.released_ms.is_(None))
-            .order_by(assignment.c.offered_ms)
-        )
-    }
-    return [
-        RosterUnit(
-            unit=one.unit,
-            call_sign=one.call_sign,
-            agency=one.agency,
-            kind=one.kind,
-            status=one.status,
-            status_ms=one.status_ms,
-            has_terminal=one.device is not None,
-            is_linked=one.presence == "connected",
-            is_crewed=bool(one.crew),
-            has_sworn=one.has_sworn,
-            skills=frozenset(one.skills),
-            languages=frozenset(one.languages),
-            incident=working[one.unit].number if one.unit in working else None,
-            is_here_already=one.unit in working and working[one.unit].incident == incident_id,
-            is_in_emergency=one.is_in_emergency,
-        )
-        for one in shown
+        for row in rows
+        if row.merged_into is None
     ]
+    return near.hints(sketch, known, now_ms)
 
 
-def _reason_for(connection: Connection, incident_id: str, sending: Sending) -> str | None:
-    """Why this unit and not the first: None when it is the first."""
-    shown = connection.execute(
-        select(ranking.c.candidates).where(ranking.c.ranking == sending.ranking, ranking.c.incident == incident_id)
-    ).scalar()
-    if shown is None:
-        raise Refused("not_found", "That ranking is not of this incident. Rank the units again.")
-    candidates = typed.json(shown, tuple[Candidate, ...])
-    if sending.unit not in {candidate.unit for candidate in candidates}:
-        raise Refused("not_found", "That unit was not in the ranking. Rank the units again.")
-    if first_fit(candidates) == sending.unit:
-        return None
-    return _said(sending.reason or "", "Another unit is first. Say why you send this one.")
+def require_sound(described: Described) -> None:
+    """Refused unless an incident may be described so."""
+    wrong = _what_is_wrong(described)
+    if wrong is not None:
+        raise Refused("malformed", wrong)
 
 
-def _terminal_of(connection: Connection, unit_id: str) -> str:
-    found = connection.execute(select(device.c.device).where(device.c.unit == unit_id, is_usable())).scalar()
-    if found is None:
-        raise Refused("busy", "That unit has no terminal. Send it by radio.")
-    return str(found)
+def described(row: Row[tuple[object, ...]]) -> Described:
+    """What is said of the incident in `row`."""
+    return Described(
+        type=row.type,
+        priority=row.priority,
+        lat=row.lat,
+        lon=row.lon,
+        place=row.place,
+        problem=row.problem,
+        cautions=typed.json(row.cautions, tuple[str, ...]),
+        need=typed.json(row.need, Asked),
+    )
 
 
-def _require_not_there(connection: Connection, unit_id: str, incident_id: str) -> None:
-    there = connection.execute(
-        select(unit.c.call_sign)
-        .join(assignment, assignment.c.unit == unit.c.unit)
-        .where(assignment.c.unit == unit_id, assignment.c.incident == incident_id, assignment.c.released_ms.is_(None))
-    ).scalar()
-    if there is not None:
-        raise Refused("busy", f"{there} was sent to this incident already.")
+def _described(opening: Opening) -> Described:
+    return Described(**{field: getattr(opening, field) for field in Described.__struct_fields__})
+
+
+def _opening_of(row: Row[tuple[object, ...]]) -> Opening:
+    return Opening(id=row.incident, **msgspec.structs.asdict(described(row)))
 
 
 def _next_number(connection: Connection) -> int:
@@ -293,73 +172,33 @@ def _next_number(connection: Connection) -> int:
     return int(raised)
 
 
-def _need(opening: Opening, gate: Gate) -> Need:
-    return Need(
-        lat=opening.lat,
-        lon=opening.lon,
-        gate=gate,
-        skills=opening.need.skills,
-        languages=opening.need.languages,
-        wishes=opening.need.wishes,
-    )
-
-
-def _opening_of(row: Found) -> Opening:
-    need = typed.json(row.need, Need)
-    return Opening(
-        id=row.incident,
-        type=row.type,
-        priority=row.priority,
-        lat=row.lat,
-        lon=row.lon,
-        place=row.place,
-        problem=row.problem,
-        cautions=typed.json(row.cautions, tuple[str, ...]),
-        need=Asked(skills=need.skills, languages=need.languages, wishes=need.wishes),
-    )
-
-
-def _require_sound(opening: Opening) -> None:
-    _require_name(opening.id)
-    wrong = _what_is_wrong(opening)
-    if wrong is not None:
-        raise Refused("malformed", wrong)
-
-
-def _what_is_wrong(opening: Opening) -> str | None:
-    if opening.type not in TYPES:
+def _what_is_wrong(one: Described) -> str | None:
+    if one.type not in TYPES:
         return "Choose a type."
-    if opening.priority not in PRIORITIES:
+    if one.priority not in PRIORITIES:
         return "Choose a priority from 1 to 4."
-    if not (-90 <= opening.lat <= 90 and -180 <= opening.lon <= 180):
+    if not (-90 <= one.lat <= 90 and -180 <= one.lon <= 180):
         return "Click the place on the map."
-    if not opening.place.strip() or len(opening.place) > PLACE_CHARS_MAX:
+    if not one.place.strip() or len(one.place) > PLACE_CHARS_MAX:
         return f"Say where it is, in at most {PLACE_CHARS_MAX} characters."
-    if len(opening.problem) > TEXT_CHARS_MAX:
+    if len(one.problem) > TEXT_CHARS_MAX:
         return f"Say what is happening in at most {TEXT_CHARS_MAX} characters."
-    if len(opening.cautions) > CAUTIONS_MAX or any(not 0 < len(one) <= REASON_CHARS_MAX for one in opening.cautions):
+    if len(one.cautions) > CAUTIONS_MAX or any(not 0 < len(text) <= REASON_CHARS_MAX for text in one.cautions):
         return f"At most {CAUTIONS_MAX} cautions, each a short sentence."
-    asked = opening.need
-    if not set(asked.skills) <= set(SKILLS) or not set(asked.languages) <= set(LANGUAGES):
+    return _what_is_wrong_with(one.need)
+
+
+def _what_is_wrong_with(need: Asked) -> str | None:
+    if not set(need.skills) <= set(SKILLS) or not set(need.languages) <= set(LANGUAGES):
         return "A needed skill or language is not one this hub knows."
-    if not set(asked.wishes) <= {*SKILLS, *LANGUAGES}:
-        return "A wished skill or language is not one this hub knows."
+    if not set(need.licenses) <= set(LICENSES):
+        return "A needed license is not one this hub knows."
+    if not set(need.wishes) <= {*SKILLS, *LANGUAGES, *LICENSES}:
+        return "A wished skill, language or license is not one this hub knows."
+    if need.age_group not in (None, *AGE_GROUPS):
+        return "Choose an age group, or none."
+    if not 0 <= need.crew_size <= CREW_SIZE_MAX:
+        return f"A crew is at most {CREW_SIZE_MAX} people."
+    if any(one is not None and not 0 < len(one.strip()) <= NAME_CHARS_MAX for one in (need.clinician, need.agency)):
+        return f"A named clinician or agency has 1 to {NAME_CHARS_MAX} characters. Leave it out when anybody may go."
     return None
-
-
-def _require_name(text: str) -> None:
-    try:
-        name(text)
-    except Malformed as wrong:
-        raise Refused("malformed", f"{wrong}.".capitalize()) from None
-
-
-def _said(reason: str, sentence: str) -> str:
-    reason = reason.strip()
-    if not reason or len(reason) > REASON_CHARS_MAX:
-        raise Refused("reason_needed", sentence)
-    return reason
-
-
-def _note_deed(connection: Connection, deed: Deed, what: str, about: str, reason: str | None = None) -> None:
-    audit.append(connection, deed.now_ms, "console", deed.by, what, about, audit.OK, reason)

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -19,6 +19,7 @@ from random import SystemRandom
 from threading import Event, Thread, Timer
 
 import click
+import msgspec
 import sdnotify
 import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -30,6 +31,8 @@ from hub import (
     accounts,
     audit,
     backup,
+    cautions,
+    closures,
     control,
     desired,
     intake,
@@ -40,22 +43,30 @@ from hub import (
     projections,
     roster,
     store,
+    tokens,
 )
 from hub import restore as restoring
 from hub.arrivals import Marks, Wanted
 from hub.backup import BackupError, BackupParts, Made
 from hub.board import VIEWERS_MAX, Board
 from hub.broker import Broker
+from hub.building import CURRENT
+from hub.by_road import ranked_by
 from hub.ca import Ca, Service, ensure_tls, open_ca, renew_crl
 from hub.downlink import Downlink, DownlinkParts
+from hub.engine import Engine as RoadEngine
 from hub.enroll import DeviceApiParts, device_api_server
 from hub.errors import Refused
 from hub.link import Link, LinkSettings
 from hub.maps import BBox, MapError
 from hub.positions import Position, Positions
 from hub.presence import Presence
+from hub.roads import Ring, Roads, Spot
+from hub.roads import Route as RoadRoute
+from hub.routes import RoutesParts, Ways
 from hub.settings import (
     KEYS_FOLDER,
+    MAPS_FOLDER,
     SETTINGS_FILE,
     TLS_FOLDER,
     BrokerSettings,
@@ -67,7 +78,10 @@ from hub.settings import (
     parse,
     text_of,
 )
-from hub.web.app import ConsoleParts, create_console
+from hub.snapshot import Eta
+from hub.valhalla import ROADS_FOLDER, find_programs
+from hub.web.app import LOOPBACK, ConsoleParts, create_console
+from hub.web.listening import Listening
 from serving.beats import Beats
 from serving.server import Server, http_server, https_server
 from wire.codec import Malformed, decode
@@ -86,7 +100,7 @@ from wire.signature import payload_of
 
 MISUSE = 2
 CONSOLE_THREADS = VIEWERS_MAX + 16  # every open page holds one for its stream
-CONSOLE_BODY_BYTES_MAX = 64 * 1024
+CONSOLE_BODY_BYTES_MAX = 1024 * 1024  # read and thrown away; the app says no from 64 kB on
 STOP_S_MAX = 2.6  # then the process ends as it is; everything that was promised is on the disk
 MAINTENANCE_S = 3600.0
 BEAT_S = 5.0
@@ -169,6 +183,57 @@ def account_add(name: str, role: str, full_name: str | None, password_stdin: boo
         click.echo(made)
 
 
+@cli.group("tokens")
+def tokens_group() -> None:
+    """Programs that ask this hub over HTTP, also while it runs."""
+
+
+@tokens_group.command("add")
+@click.argument("name")
+@click.option("--role", required=True, help=f"One of: {', '.join(tokens.TokenRole)}.")
+@click.option("--days", type=int, default=tokens.DAYS, show_default=True, help=f"At most {tokens.DAYS_MAX}.")
+@click.option("--cji", is_flag=True, help="A dispatch system that your agency lets see police records.")
+@HOME
+def tokens_add(name: str, role: str, days: int, cji: bool, home: Path) -> None:
+    """Make a token and print it: this once."""
+    with _one_sentence():
+        kept = _keep_tokens(home, tokens.Adding(name=name, role=role, days=days, has_cji=cji))
+    click.echo(kept.shown)
+
+
+@tokens_group.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@HOME
+def tokens_list(as_json: bool, home: Path) -> None:
+    """Who there is, until when, and when it asked last."""
+    with _one_sentence():
+        kept = _keep_tokens(home, tokens.Listing())
+    if as_json:
+        click.echo(msgspec.json.encode(kept.tokens))
+        return
+    for line in tokens.lines(kept.tokens, _now_ms()):
+        click.echo(line)
+
+
+@tokens_group.command("revoke")
+@click.argument("name")
+@HOME
+def tokens_revoke(name: str, home: Path) -> None:
+    """Let it open nothing any more, from now on; its open streams end."""
+    with _one_sentence():
+        kept = _keep_tokens(home, tokens.Revoking(name=name))
+    click.echo(f"revoked {name}" if kept.is_new else f"{name} was revoked before")
+
+
+def _keep_tokens(home: Path, asking: tokens.Asking) -> tokens.Kept:
+    """Through the hub that runs, which alone may have its database open; while none does, here."""
+    load(home)
+    if (kept := control.ask_tokens(home, asking)) is not None:
+        return kept
+    with _opened(home) as engine, engine.begin() as connection:
+        return tokens.do(connection, asking, backup.user_name(os.geteuid()), _now_ms())
+
+
 @cli.group("roster")
 def roster_group() -> None:
     """Units, people, and who may sign on where."""
@@ -188,7 +253,7 @@ def roster_import(file: Path, home: Path) -> None:
 
 @cli.group("map")
 def map_group() -> None:
-    """The street map of the console."""
+    """The map of the console: streets, addresses."""
 
 
 @map_group.command("import")
@@ -196,10 +261,10 @@ def map_group() -> None:
 @click.option("--bbox", default=None, help="Only this part: west,south,east,north in degrees.")
 @HOME
 def map_import(file: Path, bbox: str | None, home: Path) -> None:
-    """Make FILE (.osm.pbf) the street map."""
+    """Make FILE (.osm.pbf) the map: its tiles, its address index and its roads, all or nothing."""
     with _one_sentence():
-        load(home)
-        maps.import_map(file, home, None if bbox is None else _bbox(bbox), click.echo)
+        made_of = (*maps.BUILDERS, maps.road_graph(_road_programs(home, load(home))))
+        maps.import_map(file, home, None if bbox is None else _bbox(bbox), click.echo, made_of)
 
 
 @cli.command()
@@ -271,12 +336,16 @@ def run(home: Path, stop: Event) -> list[str]:
         ca = open_ca(home, settings)
         with engine.begin() as connection:
             renew_crl(home, ca, connection, _now_s())
+            cautions.expire(connection, _now_ms())
+            closures.expire(connection, _now_ms())
         broker = Broker(home, settings, lambda line: _log.warning("broker", said=line))
         broker.start()
         stack.callback(broker.stop)
-        _start_keeping(home, settings, engine, stack, fail, stop)
+        roads = _start_roads(home, settings, stack)
+        listening = Listening()
+        _start_keeping(home, settings, engine, listening, stack, fail, stop)
         beats = Beats()
-        for server in _start_pipes(home, settings, ca, engine, stack, fail, stop, beats):
+        for server in _start_pipes(home, settings, ca, engine, roads, listening, stack, fail, stop, beats):
             stack.callback(server.stop)
         click.echo(
             f"ready console={_console_url(settings)} api=https://{settings.device_api.name}:{settings.device_api.port} "
@@ -287,6 +356,26 @@ def run(home: Path, stop: Event) -> list[str]:
         _end_late()
         _log.info("stopping")
     return failures
+
+
+def _start_roads(home: Path, settings: Settings, stack: ExitStack) -> Roads:
+    """Road times, when there are roads and a program for them; nothing waits for either."""
+    engine = RoadEngine(
+        home,
+        home / MAPS_FOLDER / CURRENT / ROADS_FOLDER,
+        partial(find_programs, _road_programs(home, settings)),
+        lambda line: _log.warning("roads", said=line),
+    )
+    roads = Roads(engine.where)
+    stack.callback(roads.close)
+    engine.start()
+    stack.callback(engine.stop)
+    return roads
+
+
+def _road_programs(home: Path, settings: Settings) -> Path | None:
+    """Where hub.toml says that the road engine is; None: in one of the usual places."""
+    return home / settings.roads.engine if settings.roads.engine else None
 
 
 def _watch(maintain: Callable[[], None], beats: Beats, fail: Callable[[str], None], stop: Event) -> None:
@@ -309,6 +398,8 @@ def _watch(maintain: Callable[[], None], beats: Beats, fail: Callable[[str], Non
 def _maintain(home: Path, ca: Ca, engine: Engine, broker: Broker) -> None:
     with engine.begin() as connection:
         is_written = renew_crl(home, ca, connection, _now_s())
+        closures.expire(connection, _now_ms())
+        cautions.expire(connection, _now_ms())  # boards and terminals hear of it with the next change of anything
     if is_written:
         broker.reload()
 
@@ -318,12 +409,15 @@ class _Told(Struct, frozen=True):
 
     board: Board
     downlink: Downlink
+    ways: Ways
 
     def moved(self, position: Position) -> None:
+        self.ways.moved(position)  # first: the board tells when it will be there
         self.board.moved(position)
 
     def changed(self) -> None:
         self.board.changed()
+        self.ways.changed()
 
     def poke(self, device: str | None) -> None:
         self.downlink.poke(device)
@@ -336,16 +430,30 @@ class _Told(Struct, frozen=True):
 
 
 def _start_keeping(
-    home: Path, settings: Settings, engine: Engine, stack: ExitStack, fail: Callable[[str], None], stop: Event
+    home: Path,
+    settings: Settings,
+    engine: Engine,
+    listening: Listening,
+    stack: ExitStack,
+    fail: Callable[[str], None],
+    stop: Event,
 ) -> None:
-    """Backups: one each night, and whenever a command asks."""
+    """Backups: one each night, and whenever a command asks; and what commands do to tokens meanwhile."""
     stopping = Event()
+
+    def keep_tokens(asking: tokens.Asking, by: str) -> tokens.Kept:
+        with engine.begin() as connection:
+            kept = tokens.do(connection, asking, by, _now_ms())
+        if isinstance(asking, tokens.Revoking):
+            listening.cut(asking.name)
+        return kept
+
     parts = BackupParts(
         engine=engine, home=home, settings=settings, now_ms=_now_ms, stopping=stopping, only=threading.Lock()
     )
     for thread in (
         pipe("nightly", lambda: nightly.run(parts, lambda: datetime.now().astimezone()), fail, stop),
-        pipe("control", lambda: control.serve(home, partial(backup.make, parts), stopping), fail, stop),
+        pipe("control", lambda: control.serve(home, partial(backup.make, parts), keep_tokens, stopping), fail, stop),
     ):
         stack.callback(thread.join, 1.0)
     stack.callback(stopping.set)
@@ -356,6 +464,8 @@ def _start_pipes(
     settings: Settings,
     ca: Ca,
     engine: Engine,
+    roads: Roads,
+    listening: Listening,
     stack: ExitStack,
     fail: Callable[[str], None],
     stop: Event,
@@ -366,7 +476,11 @@ def _start_pipes(
         here = Presence(presence.last_births(connection))
         known = Positions(positions.kept(connection))
         epoch = store.epoch(connection)
-    board = Board(engine, known, _now_ms, agency=settings.agency, link_of=here.state)
+
+    def eta_of(unit: str) -> Eta | None:
+        return ways.eta(unit)
+
+    board = Board(engine, known, _now_ms, agency=settings.agency, link_of=here.state, eta_of=eta_of)
 
     def says_down() -> None:
         here.all_gone(_now_ms())
@@ -390,6 +504,18 @@ def _start_pipes(
             beat=beats.of("downlink", HUNG_S_MAX),
         )
     )
+    ways = Ways(
+        RoutesParts(
+            engine=engine,
+            ask=partial(_way, roads),
+            position=known.get,
+            closed=partial(_closed, engine),
+            now_ms=_now_ms,
+            poke=downlink.poke,
+            moved=board.moved,
+            beat=beats.of("routes", HUNG_S_MAX),
+        )
+    )
     marks = Marks()
     parts = intake.IntakeParts(
         engine=engine,
@@ -399,7 +525,7 @@ def _start_pipes(
         marks=marks,
         positions=known,
         presence=here,
-        told=_Told(board, downlink),
+        told=_Told(board, downlink, ways),
         now_ms=_now_ms,
         beat=beats.of("intake", HUNG_S_MAX),
     )
@@ -407,6 +533,7 @@ def _start_pipes(
     def changed() -> None:
         board.changed()
         downlink.poke(None)
+        ways.changed()
 
     console = ConsoleParts(
         engine=engine,
@@ -419,6 +546,11 @@ def _start_pipes(
         secure_cookies=settings.console.is_tls,
         link_of=here.state,
         dropped=lambda: marks.dropped,
+        rules=settings.ranking,
+        by_road=partial(ranked_by, roads, time.monotonic),
+        reach=roads.cover,
+        hosts=LOOPBACK | frozenset(settings.console.names),
+        listening=listening,
     )
     api = DeviceApiParts(engine=engine, ca=ca, settings=settings, changed=changed, now_ms=_now_ms)
     servers = [_console_server(home, settings, create_console(console)), device_api_server(api, home)]
@@ -427,17 +559,29 @@ def _start_pipes(
     for thread in (
         pipe("intake", lambda: intake.run(parts, stopping), fail, stop),
         pipe("downlink", downlink.run, fail, stop),
+        pipe("routes", ways.run, fail, stop),
         pipe("link", link.run, fail, stop),
     ):
         stack.callback(thread.join, 1.0)
     stack.callback(link.stop)
     stack.callback(downlink.stop)
+    stack.callback(ways.stop)
     stack.callback(stopping.set)
     for server in servers:
         server.prepare()
         pipe("server", server.serve, fail, stop)
     stack.callback(board.stop)
     return servers
+
+
+def _closed(engine: Engine) -> tuple[Ring, ...]:
+    """What no way may lead through now."""
+    with engine.begin() as connection:
+        return closures.closed(connection, _now_ms())
+
+
+def _way(roads: Roads, a: Spot, b: Spot, closed: Sequence[Ring], heading_deg: float | None) -> RoadRoute | None:
+    return roads.route(a, b, closed, heading_deg=heading_deg)
 
 
 def pipe(name: str, run_it: Callable[[], None], fail: Callable[[str], None], stop: Event) -> Thread:

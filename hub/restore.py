@@ -24,7 +24,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from hub import audit, schema, store
+from hub import audit, schema, store, tokens
 from hub.backup import (
     CHUNK_BYTES,
     MANIFEST,
@@ -106,7 +106,7 @@ def what_next(restored: Restored, home: Path) -> list[str]:
     if restored.revoked:
         lines.append(f"Still revoked, though the backup is older: {', '.join(restored.revoked)}.")
     if restored.aside is None:
-        lines.append("Revoke again what was revoked since: this folder had no hub that could say.")
+        lines.append("Revoke again what was revoked since, devices and tokens: this folder had no hub that could say.")
     if restored.map_name is not None:
         lines.append(f"The street map is not in a backup. Import it again: {restored.map_name}")
     return lines
@@ -209,6 +209,7 @@ def _require_sound(new: Path, manifest: Manifest, say: Say) -> None:
 def _begin_anew(new: Path, old: Path | None, manifest: Manifest, by: str, now_ms: int) -> tuple[tuple[str, ...], int]:
     """Migrate, begin the next epoch, and end what must not come back to life with the past."""
     serials = set() if old is None else _revoked_serials(old)
+    gone = set() if old is None else _revoked_tokens(old)
     at_least = max(now_ms // 1000, 0 if old is None else _epoch_of(old) + 1)
     engine = store.open_store(new)
     try:
@@ -216,6 +217,7 @@ def _begin_anew(new: Path, old: Path | None, manifest: Manifest, by: str, now_ms
             before = store.epoch(connection)
             epoch = store.raise_epoch(connection, at_least)
             revoked = _stay_revoked(connection, serials, now_ms)
+            tokens.stay_revoked(connection, gone, now_ms)
             _end_sign_ins_and_bundles(connection, now_ms)
             newest = connection.execute(select(func.count()).select_from(schema.record)).scalar_one()
             made = datetime.fromtimestamp(manifest.made_ms / 1000, UTC).isoformat(timespec="seconds")
@@ -243,6 +245,15 @@ def _stay_revoked(connection: Connection, serials: set[int], now_ms: int) -> tup
         .values(state="revoked", revoked_ms=now_ms, revoked_reason="revoked before the restore")
     )
     return found
+
+
+def _revoked_tokens(old: Path) -> set[str]:
+    """The tokens revoked in the hub that is moved aside; none when its database says nothing any more, or never had any."""
+    try:
+        with closing(sqlite3.connect(f"file:{(old / DATABASE_FILE).as_posix()}?mode=ro", uri=True)) as database:
+            return {name for (name,) in database.execute("select name from api_token where revoked_ms is not null")}
+    except sqlite3.Error:
+        return set()
 
 
 def _end_sign_ins_and_bundles(connection: Connection, now_ms: int) -> None:

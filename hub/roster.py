@@ -2,6 +2,7 @@
 
 [[unit]]  unit = "u1"  call_sign = "CARE-1"  kind = "vehicle"
 [[staff]] staff = "s1" name = "…" role = "specialist" skills = ["clinician"] languages = ["eng"]
+          licenses = { may_hold = 2027-03-31 }
 [[duty]]  unit = "u1"  staff = ["s1", "s2"]
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -17,6 +19,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, delete, insert, select, update
 
 from hub import audit, schema
+from hub.rank import LICENSES
 from hub.settings import SettingsError
 from wire import typed
 from wire.codec import Malformed
@@ -39,13 +42,14 @@ class Unit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Staff(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Somebody of the agency: `skills` by code, `languages` by ISO 639-3."""
+    """Somebody of the agency: `skills` by code, `languages` by ISO 639-3, `licenses` with the last day of each."""
 
     staff: str
     name: str
     role: str
     skills: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
+    licenses: dict[str, date] = {}
 
 
 class Duty(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,6 +105,8 @@ def wrong_in(roster: RosterFile) -> str | None:
             return f"staff {staff.staff} is a {staff.role!r}; a role is one of: {', '.join(STAFF_ROLES)}"
         if unknown := [skill for skill in staff.skills if skill not in SKILLS]:
             return f"staff {staff.staff} has unknown skill {unknown[0]!r}; known: {', '.join(SKILLS)}"
+        if strange := [code for code in staff.licenses if code not in LICENSES]:
+            return f"staff {staff.staff} has unknown license {strange[0]!r}; known: {', '.join(LICENSES)}"
         if odd := [language for language in staff.languages if not _LANGUAGE.fullmatch(language)]:
             return f"staff {staff.staff} has language {odd[0]!r}; use the three letters of ISO 639-3"
     people, units = {s.staff for s in roster.staff}, {u.unit for u in roster.unit}
@@ -125,6 +131,7 @@ def load(connection: Connection, roster: RosterFile, agency: str, now_ms: int) -
             "role": staff.role,
             "skills": " ".join(staff.skills),
             "languages": " ".join(staff.languages),
+            "licenses": " ".join(f"{code}:{last.isoformat()}" for code, last in staff.licenses.items()),
         }
         changed = connection.execute(update(schema.staff).where(schema.staff.c.staff == staff.staff).values(**row))
         if changed.rowcount == 0:

@@ -72,6 +72,7 @@ staff = Table(
     Column("role", Text, nullable=False),  # specialist | sworn | clinician
     Column("skills", Text, nullable=False),  # codes of wire.incident.SKILLS, space separated
     Column("languages", Text, nullable=False),  # ISO 639-3, space separated
+    Column("licenses", Text, nullable=False, server_default=""),  # code:last day, space separated
 )
 
 duty = Table(  # who may sign on at which unit
@@ -104,6 +105,19 @@ web_session = Table(
     Column("seen_ms", Integer, nullable=False),
 )
 
+api_token = Table(  # programs that may ask over HTTP; rows stay, so that no name is ever used for another one
+    "api_token",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("has_cji", Boolean, nullable=False),  # the agency lets this dispatch system see police records
+    Column("secret", LargeBinary, nullable=False, unique=True),  # SHA-256 of the token
+    Column("added_ms", Integer, nullable=False),
+    Column("expires_ms", Integer, nullable=False),
+    Column("used_ms", Integer),
+    Column("revoked_ms", Integer),
+)
+
 # --- incidents: entered by people -------------------------------------------------------------------------------------
 
 incident = Table(
@@ -125,7 +139,86 @@ incident = Table(
     Column("opened_ms", Integer, nullable=False),
     Column("opened_by", Text, nullable=False),
     Column("closed_ms", Integer),
-    Column("disposition", Text),
+    Column("disposition", Text),  # how it ended
+    Column("revision", Integer, nullable=False, server_default="0"),  # rises with every change, so that none is lost
+    Column("gate_by", Text),  # who called the scene secure, by name
+    Column("recommended", Text),  # how a clinician said it should end
+    Column("reopened_ms", Integer),
+    Column("merged_into", Text),  # the incident that replaced this one
+)
+
+incident_act = Table(  # what people did to an incident, in order; each line of it with its label
+    "incident_act",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column(
+        "act", Text, nullable=False, unique=True
+    ),  # minted by the client; "opened:" before the incident for the first
+    Column("incident", Text, ForeignKey("incident.incident"), nullable=False),
+    Column("at_ms", Integer, nullable=False),
+    Column("by", Text, nullable=False),  # account, or "hub"
+    Column("what", Text, nullable=False),
+    Column("said", Text, nullable=False),  # JSON of the request: the same id with another is refused
+    Column("lines", Text, nullable=False),  # JSON list of hub.deeds.Line
+    Column("revision", Integer, nullable=False),  # of the incident after it
+)
+
+packet_answer = Table(  # what is known before a crew arrives; a question without a row was not asked
+    "packet_answer",
+    metadata,
+    Column("incident", Text, ForeignKey("incident.incident"), primary_key=True),
+    Column("question", Text, primary_key=True),  # code of wire.packet.PACKET
+    Column("answer", Text, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("at_ms", Integer, nullable=False),
+    Column("by", Text, nullable=False),
+)
+
+caution = Table(  # what somebody did, that a crew must beware of; never a diagnosis, never for ever
+    "caution",
+    metadata,
+    Column("caution", Text, primary_key=True),  # minted by the client
+    Column("incident", Text, ForeignKey("incident.incident"), nullable=False),  # on which it was noted
+    Column("behavior", Text, nullable=False),  # code of wire.packet.BEHAVIORS
+    Column("severity", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("scope", Text, nullable=False),  # person | address | area
+    Column("subject", Text, nullable=False),  # the person's name, or how people name the address
+    Column("born", Text, nullable=False),  # the person's date of birth, "" when unknown
+    Column("lat", Float, nullable=False),
+    Column("lon", Float, nullable=False),
+    Column("radius_m", Integer, nullable=False),  # 0 but for an area
+    Column("observed_ms", Integer, nullable=False),
+    Column("expires_ms", Integer, nullable=False),
+    Column("entered_ms", Integer, nullable=False),
+    Column("entered_by", Text, nullable=False),
+    Column("ended_ms", Integer),  # expired, or taken back
+    Column("ended_by", Text),  # null with ended_ms: it expired
+)
+
+incident_link = Table(
+    "incident_link",
+    metadata,
+    Column("one", Text, ForeignKey("incident.incident"), primary_key=True),  # of "parent": the parent
+    Column("other", Text, ForeignKey("incident.incident"), primary_key=True),
+    Column("kind", Text, nullable=False),  # parent | related
+)
+
+closure = Table(  # roads that nobody is sent through; one that ended stays, for rankings rest on it
+    "closure",
+    metadata,
+    Column("closure", Text, primary_key=True),  # minted by the client, so that closing twice closes once
+    Column("corners", Text, nullable=False),  # JSON list of {lat, lon}, as drawn
+    Column(
+        "radius_m", Integer, nullable=False
+    ),  # 0: the area within the corners; else around the point or along the line
+    Column("reason", Text, nullable=False),
+    Column("since_ms", Integer, nullable=False),
+    Column("by", Text, nullable=False),  # account
+    Column("until_ms", Integer),  # null: until somebody opens it
+    Column("ended_ms", Integer),  # opened again, or its time was over
+    Column("ended_by", Text),  # null with ended_ms: its time was over
 )
 
 assignment = Table(
@@ -144,6 +237,19 @@ assignment = Table(
     Column("released_ms", Integer),
     Column("released_by", Text),
     Column("override_reason", Text),  # why not the first candidate
+    Column("ranking", Integer),  # from which it was chosen; null: before that was kept
+)
+
+route = Table(  # the way to an assignment, as its terminal should hold it; gone with the release
+    "route",
+    metadata,
+    Column("assignment", Text, ForeignKey("assignment.assignment"), primary_key=True),
+    Column("n", Integer, nullable=False),  # rises with each new way
+    Column("lat", Float, nullable=False),  # of the incident, when it was asked for
+    Column("lon", Float, nullable=False),
+    Column("closed", Text, nullable=False),  # which roads were closed then, as a digest
+    Column("made_ms", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),  # MessagePack of wire.state.Route
 )
 
 ranking = Table(  # what was shown and what was chosen, kept so that it can be asked for later
@@ -155,7 +261,24 @@ ranking = Table(  # what was shown and what was chosen, kept so that it can be a
     Column("ranked_by", Text, nullable=False),
     Column("engine", Text, nullable=False),
     Column("candidates", Text, nullable=False),  # JSON, in the order shown, with every reason
-    Column("chosen", Text),
+    Column("chosen", Text),  # the newest; every choice is an assignment that names the ranking
+    Column(
+        "need", Text
+    ),  # as it was then: JSON of hub.rank.Need. From here on null in rows older than the keeping of it
+    Column("rules", Text),  # the agency's settings as they were: JSON of hub.rank.Rules
+    Column("graph", Text),  # which build of the roads; null when it is by straight line
+    Column("book", Integer),  # hub.rank.BOOK: by which rules it was made
+    Column("known", LargeBinary),  # zlib of JSON of hub.rankings._Known: crews, positions, ages, ways
+)
+
+rest_ended = Table(  # a supervisor lets a crew be sent before it has rested
+    "rest_ended",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("unit", Text, ForeignKey("unit.unit"), nullable=False),
+    Column("at_ms", Integer, nullable=False),
+    Column("by", Text, nullable=False),  # account
+    Column("reason", Text, nullable=False),
 )
 
 act = Table(  # what people at the console did to units, placed among the records so that both can be folded again
@@ -446,10 +569,18 @@ hub_fact = Table(  # state epoch, next incident number
 Index("record_by_kind", record.c.kind, record.c.id)
 Index("status_history_by_unit", status_history.c.unit, status_history.c.id)
 Index("assignment_by_unit", assignment.c.unit, assignment.c.released_ms)
+Index("assignment_by_ranking", assignment.c.ranking)
+Index("rest_ended_by_unit", rest_ended.c.unit, rest_ended.c.at_ms)
 Index("clock_correction_by_boot", clock_correction.c.device, clock_correction.c.boot, clock_correction.c.mono_ms)
 Index("note_by_encounter", note.c.encounter)
 Index("act_by_assignment", act.c.assignment)
 Index("emergency_by_device", emergency.c.device, emergency.c.cleared_ms)
 Index("stray_by_device", stray.c.device, stray.c.settled_ms)
 Index("device_order_by_device", device_order.c.device, device_order.c.done_ms)
+Index("incident_act_by_incident", incident_act.c.incident, incident_act.c.id)
+Index("incident_by_survivor", incident.c.merged_into)
+Index("closure_by_end", closure.c.ended_ms)
+Index("caution_by_place", caution.c.lat)
+Index("caution_by_incident", caution.c.incident)
+Index("caution_by_born", caution.c.born)
 Index("quarantine_by_device", quarantine.c.device)

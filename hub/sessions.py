@@ -17,12 +17,15 @@ TOKEN_BYTES = 16
 
 
 class Session(Struct, frozen=True, kw_only=True):
-    """A signed-in person. `csrf` must come back with every request that changes something."""
+    """A signed-in person, or a program with a token. `csrf` must come back with every request of a person that changes
+    something; a program has none. `token`: the program's, None for a person; `has_cji`: it may see police records."""
 
     account: str
     name: str
     role: str
     csrf: str
+    token: str | None = None
+    has_cji: bool = False
 
 
 class Begun(Struct, frozen=True, kw_only=True):

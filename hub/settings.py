@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from hub.rank import Rules
 from wire import typed
 
 SETTINGS_FILE = "hub.toml"
@@ -27,10 +28,12 @@ class SettingsError(Exception):
 
 
 class Console(Struct, frozen=True, kw_only=True):
-    """Where dispatchers' browsers come. `certificate` and `key` are PEM files, relative to the hub's home."""
+    """Where dispatchers' browsers come, and programs with a token. `certificate` and `key` are PEM files, relative to
+    the hub's home; `names`: under which they come, beside the loopback's own; any other name is refused."""
 
     host: str = "127.0.0.1"
     port: int = 8080
+    names: tuple[str, ...] = ()
     certificate: str | None = None
     key: str | None = None
 
@@ -70,6 +73,12 @@ class Backups(Struct, frozen=True, kw_only=True):
         return time.fromisoformat(self.at)
 
 
+class RoadsSettings(Struct, frozen=True, kw_only=True):
+    """Where the programs of the road engine are (relative to the hub's home, or anywhere); empty: in the usual places."""
+
+    engine: str = ""
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """All of hub.toml. `state_spread_s`: over how long terminals spread their return after the broker was away; a
     fleet too large for that takes longer, see `hub.presence`."""
@@ -80,14 +89,19 @@ class Settings(Struct, frozen=True, kw_only=True):
     device_api: DeviceApi = DeviceApi()
     broker: BrokerSettings = BrokerSettings()
     backup: Backups = Backups()
+    ranking: Rules = Rules()
+    roads: RoadsSettings = RoadsSettings()
 
 
+_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _SECTIONS: dict[str, type[Struct]] = {
     "console": Console,
     "device_api": DeviceApi,
     "broker": BrokerSettings,
     "backup": Backups,
+    "ranking": Rules,
+    "roads": RoadsSettings,
 }
 
 
@@ -167,6 +181,8 @@ def _wrong(settings: Settings) -> str | None:
     console = settings.console
     if (console.certificate is None) != (console.key is None):
         return "console.certificate and console.key come together; set both or neither"
+    if wrong := [name for name in console.names if not _HOST_NAME.fullmatch(name)]:
+        return f'console.names has {wrong[0]!r}; say names as in an address, without a port: "hub.example.gov"'
     if not console.is_tls and not is_loopback(console.host):
         return f"console.host {console.host} can be reached from outside; set console.certificate and console.key"
     return _wrong_backup(settings.backup)
@@ -181,6 +197,8 @@ def _wrong_backup(backup: Backups) -> str | None:
 
 
 def _written(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(_written(one) for one in value)}]"
     return _quoted(value) if isinstance(value, str) else str(value)
 
 

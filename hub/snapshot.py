@@ -12,8 +12,9 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
-from hub import alarms
+from hub import alarms, cautions, closures, labels, packet
 from hub.alarms import Alarm
+from hub.closures import ClosureView
 from hub.positions import Position
 from hub.presence import State, Word
 from hub.rank import Need
@@ -23,6 +24,7 @@ from wire.codec import decode
 from wire.fix import Fix
 from wire.incident import TYPES
 from wire.notes import NoteKind
+from wire.state import KnownCaution, PacketAnswer
 from wire.status import LABEL, Status, status_from
 
 NOTES_SHOWN_MAX = 200  # the newest; the rest is asked for by incident
@@ -35,9 +37,23 @@ class CrewMember(Struct, frozen=True, kw_only=True):
     name: str
 
 
+class Eta(Struct, frozen=True, kw_only=True):
+    """When a unit will be where it is going: `eta_s` seconds after `at_ms`, which is when it was where this was reckoned.
+
+    `word`: "way", or why there is no time: "off" (it left its way, a new one is on the way), "waiting" (no way yet, or
+    nothing heard since), "engine", "no_way", "position" (of `wire.way.WhyNot`). `left_m`: to drive.
+    """
+
+    assignment: str
+    word: str
+    at_ms: int
+    eta_s: int | None = None
+    left_m: int | None = None
+
+
 class PositionView(Struct, frozen=True, kw_only=True):
     """A position as a page needs it to move a marker on. `age_ms`: measured aboard before sending; a page adds the time
-    since `arrived_ms`. With `has_fix` false the terminal says that it has none now, and this is the last it had; place,
+    since `arrived_ms`; `eta`: while the unit is on its way. With `has_fix` false the terminal says that it has none now, and this is the last it had; place,
     speed and time are null where there has never been one."""
 
     unit: str
@@ -49,6 +65,7 @@ class PositionView(Struct, frozen=True, kw_only=True):
     arrived_ms: int
     age_ms: int
     has_fix: bool
+    eta: Eta | None = None
 
 
 class EmergencyView(Struct, frozen=True, kw_only=True):
@@ -120,7 +137,8 @@ class AssignmentView(Struct, frozen=True, kw_only=True):
 
 
 class IncidentView(Struct, frozen=True, kw_only=True):
-    """An open incident."""
+    """An incident as everybody at a board may see it. `revision`: to be said again by whoever changes it; `amber`: codes
+    of what matters before a unit is en route and nobody has asked; `gate_by`: who called the scene secure."""
 
     id: str
     number: int
@@ -141,6 +159,14 @@ class IncidentView(Struct, frozen=True, kw_only=True):
     disposition: str | None
     assignments: tuple[AssignmentView, ...]
     notes: int
+    revision: int = 0
+    gate_by: str | None = None
+    amber: tuple[str, ...] = ()
+    packet: tuple[PacketAnswer, ...] = ()
+    known_cautions: tuple[KnownCaution, ...] = ()
+    recommended: str | None = None
+    reopened_ms: int | None = None
+    merged_into: str | None = None
 
 
 class NoteView(Struct, frozen=True, kw_only=True):
@@ -174,6 +200,7 @@ class Sections(Struct, frozen=True, kw_only=True):
     incidents: tuple[IncidentView, ...] = ()
     notes: tuple[NoteView, ...] = ()
     health: HealthView = HealthView(quarantined={})
+    closures: tuple[ClosureView, ...] = ()
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -186,10 +213,17 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     incidents: tuple[IncidentView, ...]
     notes: tuple[NoteView, ...]
     health: HealthView
+    closures: tuple[ClosureView, ...]
 
 
 _NEVER = State(word=Word.NEVER, since_ms=None)
 LinkOf = Callable[[str], State]
+EtaOf = Callable[[str], Eta | None]
+
+
+def no_eta(unit: str) -> Eta | None:
+    """While nobody knows the roads."""
+    return None
 
 
 def read(connection: Connection, link_of: LinkOf) -> Sections:
@@ -200,19 +234,23 @@ def read(connection: Connection, link_of: LinkOf) -> Sections:
         incidents=incidents(connection),
         notes=notes(connection),
         health=health(connection),
+        closures=closures.shown(connection),
     )
 
 
-def place(sections: Sections, positions: Mapping[str, Position], agency: str, now_ms: int) -> Snapshot:
+def place(
+    sections: Sections, positions: Mapping[str, Position], agency: str, now_ms: int, eta_of: EtaOf = no_eta
+) -> Snapshot:
     """The sections with the positions put in."""
     return Snapshot(
         now_ms=now_ms,
         agency=agency,
         emergencies=sections.emergencies,
-        units=tuple(_placed(one, positions.get(one.unit)) for one in sections.units),
+        units=tuple(_placed(one, positions.get(one.unit), eta_of) for one in sections.units),
         incidents=sections.incidents,
         notes=sections.notes,
         health=sections.health,
+        closures=closures.standing(sections.closures, now_ms),
     )
 
 
@@ -314,7 +352,21 @@ def incidents(connection: Connection, only: str | None = None) -> tuple[Incident
             .group_by(note.c.encounter)
         )
     }
-    return tuple(_incident(row, sent.get(row.incident, []), counted.get(row.encounter, 0)) for row in rows)
+    told = packet.of(connection, ids)
+    shown = (
+        labels.seen(
+            _incident(
+                row,
+                sent.get(row.incident, []),
+                counted.get(row.encounter, 0),
+                told.get(row.incident, ()),
+                cautions.known(connection, row),
+            ),
+            labels.ON_THE_BOARD,  # one board for everybody: what fewer people may see is asked for by one person
+        )
+        for row in rows
+    )
+    return tuple(one for one in shown if one is not None)
 
 
 def notes(connection: Connection) -> tuple[NoteView, ...]:
@@ -365,7 +417,7 @@ def health(connection: Connection) -> HealthView:
     return HealthView(quarantined={row.why: row.n for row in rows}, alarms=alarms.raised(connection))
 
 
-def position_view(position: Position) -> PositionView:
+def position_view(position: Position, eta_of: EtaOf = no_eta) -> PositionView:
     """`position` for a page."""
     fix = position.fix
     return PositionView(
@@ -378,6 +430,7 @@ def position_view(position: Position) -> PositionView:
         arrived_ms=position.arrived_ms,
         age_ms=position.age_ms,
         has_fix=position.has_fix,
+        eta=eta_of(position.unit),
     )
 
 
@@ -398,8 +451,8 @@ def is_usable() -> ColumnElement[bool]:
     return device.c.state.in_(("enrolled", "active"))
 
 
-def _placed(shown: UnitView, position: Position | None) -> UnitView:
-    return msgspec.structs.replace(shown, position=None if position is None else position_view(position))
+def _placed(shown: UnitView, position: Position | None, eta_of: EtaOf) -> UnitView:
+    return msgspec.structs.replace(shown, position=None if position is None else position_view(position, eta_of))
 
 
 def _every(columns: Iterable[str]) -> tuple[str, ...]:
@@ -445,7 +498,13 @@ def _assignment(row: Row[tuple[object, ...]]) -> AssignmentView:
     )
 
 
-def _incident(row: Row[tuple[object, ...]], sent: list[AssignmentView], notes_n: int) -> IncidentView:
+def _incident(
+    row: Row[tuple[object, ...]],
+    sent: list[AssignmentView],
+    notes_n: int,
+    told: tuple[PacketAnswer, ...],
+    known_cautions: tuple[KnownCaution, ...],
+) -> IncidentView:
     need = typed.json(row.need, Need)
     return IncidentView(
         id=row.incident,
@@ -467,6 +526,14 @@ def _incident(row: Row[tuple[object, ...]], sent: list[AssignmentView], notes_n:
         disposition=row.disposition,
         assignments=tuple(sent),
         notes=notes_n,
+        revision=row.revision,
+        gate_by=row.gate_by,
+        amber=packet.amber(packet.answered(told), row.place, row.problem),
+        packet=told,
+        known_cautions=known_cautions,
+        recommended=row.recommended,
+        reopened_ms=row.reopened_ms,
+        merged_into=row.merged_into,
     )
 
 

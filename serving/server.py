@@ -3,18 +3,21 @@
 As it comes, cheroot gives a new connection to a worker at once, and the worker then waits for the first byte. A browser
 opens connections ahead of need and says nothing on them: four of those hold all four workers of a terminal for ten
 seconds, and its screen stands still. Here a connection goes to a worker when there is something to read. It also
-shakes hands in the one thread that accepts; here that happens in the worker too.
+shakes hands in the one thread that accepts; here that happens in the worker too. And what it refuses before an app hears
+of it has the shape in which the apps refuse: a code and one sentence, as JSON.
 """
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 from cheroot import wsgi
 from cheroot.connections import ConnectionManager
-from cheroot.server import HTTPConnection
+from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 from flask import Flask
 
@@ -24,9 +27,39 @@ HEADER_BYTES_MAX = 16 * 1024
 BACKLOG = 128  # browsers that all come back at once
 
 
+_SAID = {
+    "405": ("not_allowed", "This address is not asked with this method."),
+    "413": ("too_large", "That is more than this server takes at once. Send less."),
+    "414": ("too_large", "The address is too long. Send less."),
+}
+
+
+class _Request(HTTPRequest):
+    def simple_response(self, status: object, msg: str = "") -> None:
+        """Called with what is refused before the app hears of it, or cannot be read at all; the connection ends."""
+        code, sentence = _SAID.get(
+            str(status)[:3], ("malformed", "That is not an HTTP request as this server reads it.")
+        )
+        if "HTTPS" in msg:
+            sentence = "Here HTTPS is spoken and nothing else: write https:// in the address."
+        body = json.dumps({"code": code, "message": sentence}).encode()
+        head = (
+            f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
+        )
+        self.close_connection = True
+        with suppress(OSError):  # whoever asked has gone
+            self.conn.wfile.write(head.encode("latin-1") + body)
+
+
+class _Connection(HTTPConnection):
+    RequestHandlerClass = _Request
+
+
 class Server(wsgi.Server):
     """`prepare()`, then `serve()` in a thread, then `stop()`."""
 
+    ConnectionClass = _Connection
     _connections: ConnectionManager  # cheroot's stubs leave it out
 
     def process_conn(self, conn: HTTPConnection) -> None:

@@ -29,7 +29,17 @@ from wire.live import HubPresence, Live, Presence
 from wire.parts import Part
 from wire.records import Alarm, Kind, Receipt, Record
 from wire.signature import Context, Signed
-from wire.state import Assignments, Emergencies, Orders, Roster, SealedDelivery, Shelf, Snapshot, TerminalSettings
+from wire.state import (
+    Assignments,
+    Emergencies,
+    Orders,
+    Roster,
+    Routes,
+    SealedDelivery,
+    Shelf,
+    Snapshot,
+    TerminalSettings,
+)
 from wire.topics import Section
 
 
@@ -77,7 +87,7 @@ BODIES: Mapping[str, type[Struct] | Opaque] = {
 }
 """What the body of a record is, by its kind."""
 
-Content = Assignments | Roster | TerminalSettings | Shelf | Emergencies | Orders
+Content = Assignments | Roster | TerminalSettings | Shelf | Emergencies | Orders | Routes
 
 SECTIONS: Mapping[str, type[Content]] = {
     Section.ASSIGNMENTS: Assignments,
@@ -86,6 +96,7 @@ SECTIONS: Mapping[str, type[Content]] = {
     Section.SHELF: Shelf,
     Section.EMERGENCY: Emergencies,
     Section.ORDERS: Orders,
+    Section.ROUTES: Routes,
 }
 """What a snapshot opens to, by its section."""
 

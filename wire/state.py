@@ -48,9 +48,44 @@ class OtherUnit(Struct, frozen=True, kw_only=True):
     status: str
 
 
+class PacketAnswer(Struct, frozen=True, kw_only=True):
+    """What is known before the crew arrives. `question`: a code of `wire.packet.PACKET`, `text` what people call it;
+    `answer`: "yes", "no", "unknown" (asked, and nobody could say), "not_asked", or a word of that question's own;
+    `source`: who said it; `label`: who may see it, a `wire.packet.Label` word; `at_ms` Unix milliseconds."""
+
+    question: str
+    text: str
+    label: str
+    answer: str
+    words: str
+    source: str
+    at_ms: int
+
+
+class KnownCaution(Struct, frozen=True, kw_only=True):
+    """A caution. `behavior`: a code of `wire.packet.BEHAVIORS`, `text` what people call it; `severity`: EIDO's word;
+    `scope`: "person", "address" or "area" of `radius_m`; times are Unix milliseconds, and from `expires_ms` on nobody
+    shows it any more."""
+
+    id: str
+    behavior: str
+    text: str
+    label: str
+    severity: str
+    source: str
+    scope: str
+    radius_m: int
+    observed_ms: int
+    expires_ms: int
+
+
 class Assignment(Struct, frozen=True, kw_only=True):
     """This unit, this incident. `problem` is what the caller said is wrong, in a dispatcher's words; `place` how people
-    name the location; `cautions` are behavior, never a diagnosis; `offered_ms` Unix milliseconds of the hub's clock."""
+    name the location; `cautions` are behavior, never a diagnosis; `offered_ms` Unix milliseconds of the hub's clock.
+
+    `revision` rises with every change of the incident, so that a screen can mark what is new; `gate_by`: who called the
+    scene secure. `cautions` also says each of `known_cautions` in words, for a program that does not know those.
+    """
 
     id: str
     incident: str
@@ -66,6 +101,10 @@ class Assignment(Struct, frozen=True, kw_only=True):
     offered_ms: int
     cautions: tuple[str, ...] = ()
     others: tuple[OtherUnit, ...] = ()
+    revision: int = 0
+    gate_by: str | None = None
+    packet: tuple[PacketAnswer, ...] = ()
+    known_cautions: tuple[KnownCaution, ...] = ()
 
     def __post_init__(self) -> None:
         id_bytes(self.encounter)
@@ -82,6 +121,47 @@ class Assignments(Struct, frozen=True, kw_only=True):
     log_id: bytes | None
     status_through: int
     assignments: tuple[Assignment, ...]
+
+
+class Turn(Struct, frozen=True, array_like=True):
+    """One thing to do on a way. `at`: which point of the line; `kind`: a `wire.way.KINDS` word, for the arrow; `words`: what
+    to do, as a sentence; `street`: onto which, empty where none is named; then it goes on for `distance_m` and `seconds`."""
+
+    at: int
+    kind: str
+    words: str
+    street: str
+    distance_m: int
+    seconds: int
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """The way to an assignment, as the roads were asked from where the unit was believed to be.
+
+    `n` rises with each new one of an assignment; `why` it was made: a `wire.way.Why` word; `made_ms`: when, Unix
+    milliseconds of the hub's clock. `line`: an encoded polyline of six decimals. Of a long way only the beginning is sent:
+    it goes on beyond the line for `beyond_m` and `beyond_s`, and the rest follows in time.
+
+    `why_not`: a `wire.way.WhyNot` word when there is no way to show, and then there is no line either.
+    """
+
+    assignment: str
+    n: int
+    why: str
+    made_ms: int
+    line: str = ""
+    distance_m: int = 0
+    seconds: int = 0
+    turns: tuple[Turn, ...] = ()
+    beyond_m: int = 0
+    beyond_s: int = 0
+    why_not: str = ""
+
+
+class Routes(Struct, frozen=True, kw_only=True):
+    """Section `routes`: behind the assignments they belong to, never in front of them."""
+
+    routes: tuple[Route, ...]
 
 
 class StaffMember(Struct, frozen=True, kw_only=True):

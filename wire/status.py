@@ -112,6 +112,9 @@ DESK = (_S.AVAILABLE, _S.BREAK, _S.OUT_OF_SERVICE, _S.OFF_DUTY)
 ACKNOWLEDGING = frozenset({_S.ACKNOWLEDGED, _S.EN_ROUTE, _S.STAGED, _S.ON_SCENE, _S.CONTACT})
 """A person who presses one of these has seen the assignment."""
 
+GOING = frozenset({_S.ASSIGNED, _S.ACKNOWLEDGED, _S.EN_ROUTE, _S.STAGED})
+"""A unit with one of these is on its way to a place."""
+
 
 _BY_WORD = {str(status): status for status in Status}
 

@@ -42,6 +42,7 @@ class Section(StrEnum):
     SHELF = "shelf"
     EMERGENCY = "emergency"
     ORDERS = "orders"
+    ROUTES = "routes"
 
 
 class UpTopic(Struct, frozen=True):

@@ -41,6 +41,8 @@ _WITHOUT_DISK = (
     "crew.main",
     "crew.strip",
     "crew.assignment",
+    "crew.the_way",
+    "crew.turns",
     "crew.state",
     "crew.set_theme",
     "crew.lock",

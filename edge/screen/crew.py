@@ -9,8 +9,9 @@ from sqlite_utils import Database
 from edge import assignments, desk, outbox, shift, vault
 from edge.clock import ClockState
 from edge.errors import Refused
-from edge.screen import duress, guard
+from edge.screen import duress, guard, way
 from edge.screen.picture import Cab, Picture, Pressed, people
+from edge.screen.way import Drawing
 from edge.tracker import GpsState
 from edge.vault import Locked, Why
 from firmware_bridge.pins import PinsState
@@ -46,6 +47,18 @@ def crew_views(cab: Cab) -> Blueprint:
     @views.get("/assignment")
     def assignment() -> str:
         return render_template("assignment.html", p=cab.look(guard.session().id))
+
+    @views.get("/way")
+    def the_way() -> str:
+        picture = cab.look(guard.session().id)
+        return render_template("way.html", p=picture, drawing=_near(picture))
+
+    @views.get("/way/turns")
+    def turns() -> str:
+        picture = cab.look(guard.session().id)
+        followed, current = picture.seen.followed, None if picture.view is None else picture.view.current
+        listed = () if followed is None or current is None else way.turns(followed, current.place)
+        return render_template("turns.html", p=picture, listed=listed, drawing=_whole(picture))
 
     @views.post("/status")
     def set_status() -> Response:
@@ -141,6 +154,14 @@ def crew_views(cab: Cab) -> Blueprint:
         return jsonify(shown | {"csrf": session.csrf, "emergency": duress.state(parts.emergency.view())})
 
     return views
+
+
+def _near(p: Picture) -> Drawing | None:
+    return None if p.way is None or p.view is None or p.view.current is None else way.near(p.seen, p.view.current)
+
+
+def _whole(p: Picture) -> Drawing | None:
+    return None if p.way is None or p.view is None or p.view.current is None else way.whole(p.seen, p.view.current)
 
 
 def _press(cab: Cab, wanted: Status, page_showed: str | None) -> None:
@@ -274,6 +295,7 @@ def _state(p: Picture, clock: ClockState) -> dict[str, object]:
             "others": [{"call_sign": other.call_sign, "status": other.status} for other in current.others],
             "offered_ms": current.offered_ms,
         },
+        "way": _way(p),
         "held_ms": view.held_ms if view is not None else None,
         "link": {
             "link": p.link_state.link,
@@ -308,6 +330,22 @@ def _state(p: Picture, clock: ClockState) -> dict[str, object]:
                 "words": None if p.room is None else f"{p.room.head}: {p.room.detail}",
             },
         },
+    }
+
+
+def _way(p: Picture) -> dict[str, object] | None:
+    """The way as a program reads it; None while the unit is not on one."""
+    if p.way is None:
+        return None
+    followed = p.seen.followed
+    return {
+        "words": msgspec.structs.asdict(p.way),
+        "assignment": None if followed is None else followed.route.assignment,
+        "n": None if followed is None else followed.route.n,
+        "why": None if followed is None else followed.route.why,
+        "why_not": None if followed is None else followed.route.why_not,
+        "at_m": None if followed is None or followed.progress is None else round(followed.progress.at_m, 1),
+        "arrival": None if p.arrival is None else p.arrival.status,
     }
 
 

@@ -19,7 +19,9 @@ from edge.identity import Identity
 from edge.notes import Entry, State
 from edge.outbox import Signer
 from edge.room import Room
-from edge.screen import words
+from edge.route import Guide, Seen, has_arrived
+from edge.screen import way, words
+from edge.screen.way import Told
 from edge.screen.words import Words
 from edge.screen.zone import Zone
 from edge.shift import Shift
@@ -27,8 +29,9 @@ from edge.store import Saves
 from edge.tracker import GpsState
 from edge.uplink import LinkState
 from firmware_bridge.pins import PinsState, no_pins
+from wire.incident import Gate
 from wire.state import Roster, StaffMember, TerminalSettings
-from wire.status import LABEL, By, Status, buttons
+from wire.status import GOING, LABEL, By, Status, buttons
 from wire.topics import Section
 
 UNDO_S = 5.0
@@ -39,7 +42,7 @@ RECENT_MAX = 8  # encounters that can still be written about after dispatch took
 class ScreenParts(Struct, frozen=True, kw_only=True):
     """What the screen is made of; every one belongs to `edge.main`. `zone`: the clinical zone, where somebody else may lock
     it too; `unsaved`: told that something a person entered could not be saved; `not_saving`: why nothing can be saved now, None
-    while everything is; `room`: how full the disk is."""
+    while everything is; `room`: how full the disk is; `guide`: follows the way, None where nobody drives."""
 
     identity: Identity
     store: Saves
@@ -55,6 +58,7 @@ class ScreenParts(Struct, frozen=True, kw_only=True):
     unsaved: Callable[[], None] = lambda: None
     not_saving: Callable[[], str | None] = lambda: None
     room: Callable[[], Room] = Room
+    guide: Guide | None = None
 
 
 class Pressed(Struct, frozen=True, kw_only=True):
@@ -75,7 +79,8 @@ class Button(Struct, frozen=True, kw_only=True):
 
 
 class Picture(Struct, frozen=True, kw_only=True):
-    """One moment. `primary` is the large button; None when nothing is the obvious next thing."""
+    """One moment. `primary` is the large button; None when nothing is the obvious next thing. `way`: while the unit is on its
+    way; `arrival`: the status to suggest because the vehicle stands near the place, which nothing but a person sets."""
 
     now_ms: int
     device: str
@@ -106,6 +111,9 @@ class Picture(Struct, frozen=True, kw_only=True):
     is_open: bool
     is_desk_open: bool
     is_settling: bool
+    seen: Seen = Seen()
+    way: Told | None = None
+    arrival: Button | None = None
 
     @property
     def call_sign(self) -> str:
@@ -218,6 +226,7 @@ class Cab:
         not_saving = words.not_saving(parts.not_saving())
         primary, others = _buttons(view) if not_saving is None else (None, ())
         pins_state, room_state = parts.pins_state(), parts.room()
+        seen, told, arrival = self._way(view, link_state, now_ms)
         return Picture(
             now_ms=now_ms,
             device=parts.identity.device,
@@ -248,7 +257,24 @@ class Cab:
             is_open=self.zone.is_open(session),
             is_desk_open=self.zone.is_desk_open(session),
             is_settling=self.is_settling(),
+            seen=seen,
+            way=told,
+            arrival=None if not_saving is not None else arrival,
         )
+
+    def _way(self, view: View | None, link_state: LinkState, now_ms: int) -> tuple[Seen, Told | None, Button | None]:
+        guide = self.parts.guide
+        current = None if view is None else view.current
+        if guide is None or view is None or current is None or view.status not in GOING:
+            return Seen(), None, None
+        seen = guide.look(current.id, self.parts.clock.mono_s())
+        has_link = link_state.link == "up" and link_state.hub
+        is_staged = current.gate == Gate.STAGED and view.status is not Status.STAGED
+        arrival = None
+        if view.status is not Status.STAGED and has_arrived(seen, current.lat, current.lon, is_staged):
+            status = Status.STAGED if is_staged else Status.ON_SCENE
+            arrival = Button(status=str(status), label=LABEL[status])
+        return seen, way.told(seen, current, has_link, now_ms, view.held_ms), arrival
 
 
 def people(picture: Picture, home: Path) -> tuple[tuple[StaffMember, bool], ...]:

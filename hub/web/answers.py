@@ -6,11 +6,19 @@ from typing import TypeVar
 
 import msgspec
 from flask import Response, make_response, request
+from msgspec import Struct
 
 from hub.errors import Refused
 from wire import typed
 
 T = TypeVar("T")
+
+
+class Wrong(Struct, frozen=True, kw_only=True):
+    """Every error: a `code` for programs, which never changes, and a `message` of one sentence that says what to do."""
+
+    code: str
+    message: str
 
 
 def with_form(text: str) -> Response:

@@ -8,8 +8,8 @@ from flask import Blueprint, Response
 from sqlalchemy import Connection, Engine
 
 from hub import emergencies, snapshot
+from hub.deeds import Deed
 from hub.emergencies import Clearing
-from hub.incidents import Deed
 from hub.web import answers
 from hub.web.access import signed_in
 

@@ -15,11 +15,11 @@ from hub.positions import Positions
 from hub.snapshot import LinkOf
 from hub.web import answers
 from hub.web.access import Door, signed_in
-from wire.incident import DISPOSITIONS, LANGUAGES, PRIORITIES, SKILLS, TYPES
+from hub.web.listening import STREAMS_MAX, Listening
 
 
 class Me(Struct, frozen=True, kw_only=True):
-    """Who is signed in, and the token for requests that change something."""
+    """Who is signed in, and the token for requests that change something. Of a program: its name, and no such token."""
 
     account: str
     name: str
@@ -27,37 +27,10 @@ class Me(Struct, frozen=True, kw_only=True):
     csrf: str
 
 
-class TypeWord(Struct, frozen=True, kw_only=True):
-    """An incident type to choose."""
-
-    code: str
-    label: str
-    is_gated: bool
-
-
-class Words(Struct, frozen=True, kw_only=True):
-    """The codes a page needs, with their labels."""
-
-    types: tuple[TypeWord, ...]
-    priorities: tuple[int, ...]
-    dispositions: Mapping[str, str]
-    skills: Mapping[str, str]
-    languages: Mapping[str, str]
-
-
 class Seen(Struct, frozen=True, kw_only=True):
     """A supervisor has seen the alarms through this moment, Unix ms of the hub."""
 
     through_ms: int
-
-
-_WORDS = Words(
-    types=tuple(TypeWord(code=one.code, label=one.label, is_gated=one.is_gated) for one in TYPES.values()),
-    priorities=PRIORITIES,
-    dispositions={code: label for code, (label, _eido) in DISPOSITIONS.items()},
-    skills=SKILLS,
-    languages=LANGUAGES,
-)
 
 
 def live_views(
@@ -70,8 +43,9 @@ def live_views(
     agency: str,
     link_of: LinkOf,
     dropped: Callable[[], Mapping[str, int]],
+    listening: Listening,
 ) -> Blueprint:
-    """GET under /api/v1: me, words, snapshot, events, notes, health; POST: alarms/seen."""
+    """GET under /api/v1: me, snapshot, events, notes, health; POST: alarms/seen."""
     views = Blueprint("live", __name__, url_prefix="/api/v1")
 
     @views.get("/me")
@@ -79,30 +53,37 @@ def live_views(
         person = signed_in()
         return answers.json(Me(account=person.account, name=person.name, role=person.role, csrf=person.csrf))
 
-    @views.get("/words")
-    def words() -> Response:
-        return answers.json(_WORDS)
-
     @views.get("/snapshot", endpoint="snapshot")
     def whole() -> Response:
         with engine.begin() as connection:
             sections = snapshot.read(connection, link_of)
         known = {position.unit: position for position in positions.all()}
-        return answers.json(snapshot.place(sections, known, agency, now_ms()))
+        return answers.json(snapshot.place(sections, known, agency, now_ms(), board.eta_of))
 
     @views.get("/events")
     def events() -> Response:
         viewer = board.join()
         if viewer is None:
             raise Refused("unavailable", "Too many pages are open on this hub. Close one.")
-        token = door.token()
+        goes_on, name = door.goes_on(), signed_in().token
+
+        def leave() -> None:
+            board.leave(viewer)
+            if name is not None:
+                listening.leave(name, viewer)
+
+        if name is not None and not listening.join(name, viewer):
+            board.leave(viewer)
+            raise Refused("too_many", f"A token may hold {STREAMS_MAX} streams open. Close one.")
+        if name is not None and not goes_on():
+            viewer.drop()  # revoked between the door and here: whoever revoked did not see this stream yet
 
         def stream() -> Iterator[bytes]:
-            yield from viewer.stream(now_ms, lambda: door.is_still_signed_in(token))
+            yield from viewer.stream(now_ms, goes_on)
 
         answer = Response(stream(), mimetype="text/event-stream")
         answer.headers["X-Accel-Buffering"] = "no"
-        answer.call_on_close(lambda: board.leave(viewer))
+        answer.call_on_close(leave)
         return answer
 
     @views.get("/notes")

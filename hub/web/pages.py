@@ -1,4 +1,4 @@
-"""The page each role gets at `/`: the board, the devices, or a sentence."""
+"""The page each role gets at `/`: the board, the devices, the wall, or a sentence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from hub.snapshot import LinkOf
 from hub.web import devices
-from hub.web.access import DISPATCHER, FLEET_TECH, SUPERVISOR, signed_in
+from hub.web.access import DISPATCHER, FLEET_TECH, SUPERVISOR, WALL, signed_in
 from hub.web.answers import with_form
 
 _ELSEWHERE = {
@@ -29,6 +29,8 @@ def page_views(engine: Engine, agency: str, link_of: LinkOf, built: Path, now_ms
         role = signed_in().role
         if role in (DISPATCHER, SUPERVISOR):
             return make_response(render_template("board.html", agency=agency, is_built=(built / "console.js").exists()))
+        if role == WALL:
+            return make_response(render_template("wall.html", agency=agency, is_built=(built / "wallpage.js").exists()))
         if role == FLEET_TECH:
             return devices.page(engine, agency, link_of, now_ms())
         return with_form(

@@ -12,6 +12,7 @@ from threading import Thread
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from hub.coverage import Reach, nobody
 from hub.web.app import BUILT
 from serving.server import http_server
 from tests.patience import PATIENCE_MS
@@ -58,9 +59,9 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 @contextmanager
-def serving(home: Path, maps_dir: Path | None = None) -> Iterator[Served]:
+def serving(home: Path, maps_dir: Path | None = None, reach: Reach = nobody) -> Iterator[Served]:
     """A hub of its own on a free port of the loopback."""
-    with world(home, maps_dir=maps_dir, clock=lambda: round(time.time() * 1000)) as hub:
+    with world(home, maps_dir=maps_dir, clock=lambda: round(time.time() * 1000), reach=reach) as hub:
         server = http_server("127.0.0.1", 0, hub.app, threads=12, body_bytes_max=64 * 1024)
         server.prepare()
         thread = Thread(target=server.serve, daemon=True)

@@ -67,10 +67,11 @@ def test_a_click_on_the_map_becomes_an_incident_and_one_key_sends_the_first_unit
     expect(send).to_be_focused()
     not_fit = page.locator(".unfit")
     expect(not_fit).to_contain_text("on scene at #1 · no Spanish speaker")
+    page.get_by_role("button", name="2 more not fit").click()
     expect(not_fit).to_contain_text("nobody signed on")
     expect(page.locator(".engine")).to_contain_text("Straight line, not by road")
     page.wait_for_timeout(500)
-    page.keyboard.press("Enter")
+    send.press("Enter")
     expect(page.locator(".board-pane .sent", has_text="CARE-2")).to_contain_text(re.compile(r"sent \d s ago"))
     expect(page.locator("[data-unit='u2'] .word").first).to_have_text("Assigned")
 
@@ -89,7 +90,7 @@ def test_an_enter_that_is_still_held_from_the_form_sends_nobody(context: Browser
 def test_another_than_the_first_is_asked_why_in_one_tap(context: BrowserContext, served: Served) -> None:
     page = sign_in(context, served)
     incident(page, "i3").get_by_role("button", name="Nobody sent").click()
-    page.get_by_role("button", name="Send", exact=True).first.click()
+    page.get_by_role("button", name="Send CARE-4", exact=True).click()
     page.get_by_role("button", name="Knows this person").click()
     expect(incident(page, "i3")).to_contain_text("CARE-4")
     with served.hub.engine.begin() as connection:
@@ -131,6 +132,7 @@ def test_an_incident_is_released_and_closed_from_its_card(context: BrowserContex
     page = sign_in(context, served)
     incident(page, "i1").locator(".incident-row").click()
     card = page.get_by_role("complementary", name="Incident")
+    card.get_by_role("button", name="End it").click()
     expect(card.get_by_role("button", name="Close incident")).to_be_disabled()
     card.get_by_role("button", name="Release").click()
     card.get_by_role("button", name="Crew is done").click()
@@ -235,10 +237,9 @@ def test_a_supervisor_sees_the_board_and_no_way_to_send(context: BrowserContext,
 
 def test_everything_can_be_done_from_the_keyboard(context: BrowserContext, served: Served) -> None:
     page = sign_in(context, served)
-    tab_to(page, lambda: bool(page.evaluate("() => document.activeElement.textContent === 'New incident'")))
+    tab_to(page, lambda: bool(page.evaluate("() => document.activeElement.textContent.startsWith('New incident')")))
     page.keyboard.press("Enter")
-    expect(page.get_by_label("Type")).to_be_focused()
-    tab_to(page, lambda: bool(page.evaluate("() => document.activeElement.labels?.[0]?.textContent === 'Place'")))
+    expect(page.get_by_label("Place")).to_be_focused()
     page.keyboard.type("Town hall")
     page.keyboard.press("Enter")
     expect(page.locator(".send")).to_be_focused()
@@ -249,8 +250,8 @@ def test_everything_can_be_done_from_the_keyboard(context: BrowserContext, serve
     expect(page.locator(".card-over")).to_have_count(0)
 
 
-def tab_to(page: Page, is_there: Callable[[], bool]) -> None:
-    for _ in range(30):
+def tab_to(page: Page, is_there: Callable[[], bool], at_most: int = 30) -> None:
+    for _ in range(at_most):
         page.keyboard.press("Tab")
         if is_there():
             return

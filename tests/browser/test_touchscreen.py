@@ -19,6 +19,7 @@ from edge.uplink import LinkState
 from serving.server import Server, http_server
 from tests.patience import PATIENCE_MS
 from tests.screens.screen_rig import UP, ScreenRig, an_assignment
+from tests.ways import a_fix, a_route, spot
 from wire.state import OtherUnit
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -33,6 +34,23 @@ LONGEST = {
     "others": (OtherUnit(call_sign="P-14", status="en_route"), OtherUnit(call_sign="M-3", status="staged")),
 }
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
+
+
+STREETS = ((0, 0), (0, 600), (400, 600), (400, 900), (1200, 900))
+MOODS = {  # of a vehicle on its way, and the pages that show it
+    "on": ("/", "/way", "/way/turns"),
+    "long": ("/", "/way", "/way/turns"),
+    "unsure": ("/", "/way"),
+    "off": ("/", "/way", "/way/turns"),
+    "none": ("/", "/way", "/way/turns"),
+    "there": ("/", "/way"),
+    "new": ("/", "/way"),
+}
+CUT = """() => [...document.querySelectorAll('.guide, .guide *, .way .foot, .way .foot *, .there button')]
+    .filter(e => !(e instanceof SVGElement) && getComputedStyle(e).display !== 'inline' && e.clientWidth > 0)
+    .filter(e => getComputedStyle(e).textOverflow !== 'ellipsis' && e.scrollWidth > e.clientWidth + 1
+        || e.classList.contains('guide') && e.scrollHeight > e.clientHeight + 2)
+    .map(e => e.outerHTML.slice(0, 120))"""
 
 
 class Glass(NamedTuple):
@@ -87,6 +105,29 @@ def sign_on(page: Page, glass: Glass) -> None:
     for digit in pin:
         page.locator(f'[data-key="{digit}"]').click()
     expect(page.locator(".below")).to_contain_text("Notes")
+
+
+def on_the_way(glass: Glass, mood: str) -> None:
+    """A vehicle that drives its way, left it, has none, or is there."""
+    rig, lat_lon = glass.rig, spot(1210, 905)
+    over = {"lat": lat_lon[0], "lon": lat_lon[1], "gate": "secure" if mood == "there" else "staged"}
+    rig.link = UP
+    rig.unit("assigned" if mood == "new" else "en_route", an_assignment(**(LONGEST if mood == "long" else {}), **over))
+    route = a_route(STREETS, n=1 + list(MOODS).index(mood))
+    if mood == "long":
+        route = a_route(((0, 0), (0, 400), (100, 400), (100, 900)), n=2)  # the one behind the next is told as well
+        named = "The Reverend Doctor Martin Luther King Junior Memorial Parkway Southbound"
+        turns = tuple(replace(turn, street=named, words=f"Turn right onto {named}.") for turn in route.turns)
+        route = replace(route, turns=turns, beyond_m=90_000, beyond_s=40_000)
+    rig.guide.__init__()  # type: ignore[misc]  # as after a start
+    rig.routes(replace(route, line="", turns=(), why_not="engine") if mood == "none" else route)
+    now_s = rig.clock.mono_s()
+    for step in range(20):
+        off = {"off": (-12.0 * step, 200), "unsure": (100 if step == 19 else 0, 200), "there": (1195, 900)}
+        east, north = off.get(mood, (0.0, 12.0 * step))
+        rig.guide.offer(
+            a_fix(east, north, 270 if mood == "off" else 0, 0.2 if mood == "there" else 12.0), now_s - 19 + step
+        )
 
 
 def write(page: Page, glass: Glass, text: str = CANARY) -> None:
@@ -196,6 +237,27 @@ def test_the_first_page_needs_no_scrolling_and_cuts_no_line(
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("mood", ["on", "long", "off", "there"])
+def test_with_a_way_the_first_page_still_cuts_no_line_of_what_matters(
+    chromium: Browser, glass: Glass, size: tuple[int, int], mood: str
+) -> None:
+    with page_of(chromium, glass) as page:
+        sign_on(page, glass)
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        on_the_way(glass, mood)
+        page.goto("/")
+        assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+        parts = (".now", "#card h1", ".place", ".gate", ".problem", ".cautions", "#fresh", "#way", ".below")
+        card, *boxes = page.evaluate(BOXES, parts)
+        bottom = card["y"]
+        for part, box in zip(parts[1:], boxes, strict=True):
+            assert box["height"] > 15, part
+            assert box["y"] >= bottom - 1, f"{part} overlaps what is above it"
+            bottom = box["y"] + box["height"]
+        assert page.evaluate("document.querySelector('.problem span').clientHeight") > 15
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_every_target_is_wide_enough_for_a_glove(chromium: Browser, glass: Glass, size: tuple[int, int]) -> None:
     small = """() => [...document.querySelectorAll('button, a, select, input:not([type=hidden])')]
         .map(e => [e.outerHTML.slice(0, 60), e.getBoundingClientRect()])
@@ -209,6 +271,12 @@ def test_every_target_is_wide_enough_for_a_glove(chromium: Browser, glass: Glass
             assert page.evaluate(small) == []
             page.goto(path)
         assert page.evaluate(small) == []
+        for mood, pages in MOODS.items():
+            on_the_way(glass, mood)
+            for path in pages:
+                page.goto(path)
+                assert page.evaluate(small) == [], (mood, path)
+                assert page.evaluate(CUT) == [], (mood, path)
 
 
 def test_what_is_typed_is_saved_sealed_without_being_asked_and_survives_a_reload(
@@ -341,4 +409,9 @@ def test_nobody_is_shut_out_by_color_or_markup(chromium: Browser, glass: Glass, 
         for path in ("/", "/assignment", "/sign-off", "/unlock"):
             page.goto(path)
             judge(page, path)
+        for mood, pages in MOODS.items():
+            on_the_way(glass, mood)
+            for path in pages:
+                page.goto(path)
+                judge(page, f"{mood} {path}")
     assert not found, "\n".join(found)

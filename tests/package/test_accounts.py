@@ -173,4 +173,5 @@ def test_every_role_of_the_table_is_known() -> None:
         "desk_clinician",
         "privacy_auditor",
         "hub_admin",
+        "wall",
     }

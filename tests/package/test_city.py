@@ -125,6 +125,21 @@ def detour(streets: Streets, start: int, goal: int) -> float:
     return sum(nearby_m(*a, *b) for a, b in pairwise(points)) / max(1.0, nearby_m(*points[0], *points[-1]))
 
 
+def test_every_address_is_there_once_and_in_a_street_that_was_drawn(drawn: tuple[Path, CitySummary]) -> None:
+    streets = {tags["name"] for tags, _ in ways(drawn[0], "highway") if "name" in tags}
+    addresses = [(tags["addr:housenumber"], tags["addr:street"]) for tags, _ in ways(drawn[0], "addr:housenumber")]
+    assert len(addresses) == len(set(addresses)) == drawn[1].houses
+    lost = {street for _, street in addresses} - streets
+    assert not lost, "a house in a street that the river took"
+    arterials = {tags["name"] for tags, _ in ways(drawn[0], "highway") if tags["highway"] in ("primary", "secondary")}
+    assert arterials <= {street for _, street in addresses}
+
+
+def test_every_place_of_care_has_an_address(drawn: tuple[Path, CitySummary]) -> None:
+    addressed = {tags["name"] for tags, _ in ways(drawn[0], "amenity") if "addr:housenumber" in tags}
+    assert {place.name for place in drawn[1].places} <= addressed
+
+
 def test_every_place_of_care_is_near_a_street(drawn: tuple[Path, CitySummary]) -> None:
     streets = Streets.load(drawn[0])
     assert {"hospital", "police", "fire_station", "clinic"} <= {place.kind for place in drawn[1].places}

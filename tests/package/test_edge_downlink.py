@@ -29,6 +29,8 @@ from wire.records import Kind, Receipt, Record, open_record, sign_receipt
 from wire.state import (
     Assignments,
     Roster,
+    Route,
+    Routes,
     SealedDelivery,
     Shelf,
     ShelfEntry,
@@ -70,6 +72,7 @@ class Terminal:
         self.signer, self.clock = Signer("care-1", self.who.key), Clock(bytes(16))
         self.said: list[HubSaid] = []
         self.settings: list[TerminalSettings] = []
+        self.routed: list[Routes] = []
         self.refusals = self.woken = 0
         self.kept: list[SealedDelivery] = []
         self.is_genuine = True
@@ -83,6 +86,7 @@ class Terminal:
             hub_said=self.said.append,
             spread=lambda _: None,
             settings=self.settings.append,
+            routed=self.routed.append,
             wake=self._wake,
             refused=self._refuse,
             desk=Desk(keep=self._keep, wanted=lambda _, shelf: tuple(entry.note_id for entry in shelf.entries)),
@@ -325,3 +329,21 @@ def test_a_full_disk_does_not_end_the_downlink_and_what_is_said_again_is_kept(te
     terminal.ledger.do(lambda db: db.execute("pragma max_page_count = 100000"))
     terminal.hear(said)
     assert terminal.version("roster") == Version(1, 1)
+
+
+def test_a_way_is_kept_sealed_followed_from_then_on_and_an_older_one_does_not_come_back(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    ways = [
+        Routes(routes=(Route(assignment="a1", n=n, why="left", made_ms=1, line="_c`|@_ibE", distance_m=5),))
+        for n in (1, 2)
+    ]
+    first, second = (terminal.snapshot("routes", said, Version(1, n)) for n, said in enumerate(ways, 1))
+    terminal.hear(second, first, second)
+    assert terminal.routed == [ways[1]]
+    assert terminal.version("routes") == Version(1, 2)
+    (fact,) = [decode(record.body, StateHeld) for record in terminal.records() if record.kind == Kind.STATE_HELD]
+    assert (fact.section, fact.n) == ("routes", 2)
+    assert terminal.ledger.do(lambda db: held.content(db, terminal.who.kem, "routes", Routes)) == ways[1]
+    for file in tmp_path.rglob("*.db*"):
+        assert b"_c`|@" not in file.read_bytes()

@@ -22,7 +22,9 @@ from sqlalchemy import Engine, insert, select, text, update
 from hub import alarms, backup, ca, control, nightly, restore, schema, store
 from hub.backup import BackupError, BackupParts, Made, Say, Stopped
 from hub.ca import open_ca, renew_crl
+from hub.errors import Refused
 from hub.settings import Backups, Settings, SettingsError, parse, text_of
+from hub.tokens import Asking, Kept, Revoking
 from provisioning import hub_backup
 from provisioning.errors import CannotDo
 from tests.hub_agency import Agency, Terminal
@@ -433,13 +435,16 @@ def test_a_command_is_answered_through_the_home_however_deep_it_is(tmp_path: Pat
     home.mkdir(parents=True)
     stopping, heard = threading.Event(), list[str]()
 
+    def no_tokens(asking: Asking, by: str) -> Kept:
+        raise Refused("not_found", f"{by} asks for what is not here.")
+
     def make(out: Path, by: str, say: Say) -> Made:
         say(f"copying for {by}")
         if out.name == "no":
             raise BackupError("no room")
         return Made(path=str(out), size=1, records=2, is_sealed=False, took_s=0.1)
 
-    serving = threading.Thread(target=control.serve, args=(home, make, stopping), daemon=True)
+    serving = threading.Thread(target=control.serve, args=(home, make, no_tokens, stopping), daemon=True)
     serving.start()
     try:
         deadline_s = time.monotonic() + 10
@@ -452,6 +457,8 @@ def test_a_command_is_answered_through_the_home_however_deep_it_is(tmp_path: Pat
         assert heard == [f"copying for {backup.user_name(os.geteuid())}"]
         with pytest.raises(BackupError, match="no room"):
             control.ask_backup(home, Path("/x/no"), heard.append)
+        with pytest.raises(Refused, match="asks for what is not here"):
+            control.ask_tokens(home, Revoking(name="cad"))
     finally:
         stopping.set()
         serving.join()

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from hub import desired, emergencies, projections, schema, snapshot
+from hub.deeds import Deed
 from hub.emergencies import Clearing
 from hub.errors import Refused
-from hub.incidents import Deed
 from hub.ingest import Arrival
 from hub.presence import State, Word
 from hub.snapshot import EmergencyView

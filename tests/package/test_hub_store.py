@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import insert, text
+from sqlalchemy import Connection, Engine, create_engine, insert, inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from hub import positions, presence, roster, schema, settings, store
+from hub import positions, presence, rankings, roster, schema, settings, store
 from hub.positions import Position, Positions
 from hub.presence import Presence, Word
+from hub.rank import Rules
 from hub.settings import SettingsError
 from wire.fix import Fix
 
@@ -51,6 +54,85 @@ def test_a_file_is_taken_as_it_is_only_at_the_newest_step(tmp_path: Path) -> Non
     config = Config()
     config.set_main_option("script_location", "hub:migrations")
     assert ScriptDirectory.from_config(config).get_current_head() == store.NEWEST
+
+
+def at_step(home: Path, step: str) -> Engine:
+    """A database as a hub of that step left it."""
+    engine = create_engine(f"sqlite:///{home / store.DATABASE_FILE}")
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", "hub:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, step)
+    return engine
+
+
+def test_a_ranking_and_what_was_sent_before_this_step_stay_as_they_were(tmp_path: Path) -> None:
+    old = at_step(tmp_path, "0001")
+    line = {"unit": "u1", "call_sign": "CARE-1", "fit": True, "reasons": [], "notes": ["Spanish ✓"], "distance_m": 90.0}
+    line |= {"travel_s": 9.0, "freshness": "live", "age_s": 1.0, "status": "available"}
+    place = "lat, lon, place, problem, cautions, need, gate, state, opened_ms, opened_by"
+    with old.begin() as connection:
+        for statement in (
+            "insert into unit (unit, call_sign, agency, kind) values ('u1', 'CARE-1', 'L', 'vehicle')",
+            "insert into staff (staff, name, role, skills, languages) values ('s1', 'Alder', 'specialist', '', 'eng')",
+            f"insert into incident (incident, encounter, number, type, priority, {place}) values "
+            "('i1', x'00', 1, 'MNTL', 2, 42.0, -101.0, 'P', 'p', '[]', '{\"lat\":42.0,\"lon\":-101.0}', 'unknown', "
+            "'open', 5, 'nina')",
+            "insert into assignment (assignment, incident, unit, device, offered_ms, offered_by) "
+            "values ('a1', 'i1', 'u1', 'd1', 7, 'nina')",
+        ):
+            connection.exec_driver_sql(statement)
+        connection.execute(
+            text(
+                "insert into ranking (ranking, incident, ranked_ms, ranked_by, engine, candidates, chosen) "
+                "values (4, 'i1', 6, 'nina', 'straight line', :shown, 'u1')"
+            ),
+            {"shown": json.dumps([line])},
+        )
+    old.dispose()
+    engine = store.open_store(tmp_path)
+    with engine.begin() as connection:
+        (candidate,) = rankings.candidates_of(connection, 4, "i1") or ()
+        assert (candidate.call_sign, candidate.at_least_s, candidate.diverted_from) == ("CARE-1", None, None)
+        assert rankings.shown(connection, 4) is None
+        assert rankings.choices(connection, 4) == ()
+        assert connection.execute(select(schema.ranking.c.chosen)).scalar() == "u1"
+        assert connection.execute(select(schema.staff.c.licenses)).scalar() == ""
+        assert connection.execute(select(schema.assignment.c.offered_ms)).scalar() == 7
+    engine.dispose()
+
+
+def test_a_file_of_the_first_step_keeps_its_incidents_and_what_an_older_program_writes_is_still_valid(
+    tmp_path: Path,
+) -> None:
+    written = (
+        "insert into incident (incident, encounter, number, type, priority, lat, lon, place, problem, cautions, need,"
+        " gate, state, opened_ms, opened_by) values (:incident, :incident, :number, 'EDP', 2, 41.0, -83.0, '12 Shore St',"
+        " 'shouting', '[]', '{}', 'unknown', 'open', 5, 'dee')"
+    )
+    config = Config()
+    config.set_main_option("script_location", "hub:migrations")
+    engine = create_engine(f"sqlite:///{tmp_path / store.DATABASE_FILE}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        before = _columns(connection)
+        connection.execute(text(written), {"incident": "i1", "number": 1})
+    engine.dispose()
+    engine = store.open_store(tmp_path)
+    with engine.begin() as connection:
+        after = _columns(connection)
+        assert {table: before[table] - after[table] for table in before} == {table: set() for table in before}
+        connection.execute(text(written), {"incident": "i2", "number": 2})
+        rows = connection.execute(text("select incident, revision, gate_by, merged_into from incident")).all()
+    engine.dispose()
+    assert [tuple(row) for row in rows] == [("i1", 0, None, None), ("i2", 0, None, None)]
+
+
+def _columns(connection: Connection) -> dict[str, set[str]]:
+    found = inspect(connection)
+    return {table: {column["name"] for column in found.get_columns(table)} for table in found.get_table_names()}
 
 
 def test_a_start_with_nothing_to_migrate_does_not_load_what_migrates(tmp_path: Path) -> None:
@@ -187,6 +269,9 @@ def test_settings_written_are_settings_read() -> None:
         ('agency = " "', "agency is empty"),
         ("state_spread_s = 1.0", "agency"),
         ('agency = "L"\nstate_spread_s = 600', "state_spread_s"),
+        ('agency = "L"\n[ranking]\nrest_min = -1', "rest_min is -1.0; it is 0 to 240"),
+        ('agency = "L"\n[ranking]\nwish_s = nan', "wish_s is nan"),
+        ('agency = "L"\n[ranking]\nrest = 1', 'unknown key "ranking.rest"'),
         ("agency = ", "not TOML"),
     ],
 )
@@ -195,6 +280,12 @@ def test_wrong_settings_are_one_sentence(text_: str, sentence: str) -> None:
         settings.parse(text_)
     assert sentence in str(wrong.value)
     assert "\n" not in str(wrong.value)
+
+
+def test_what_an_agency_does_not_say_of_its_rankings_is_the_usual(tmp_path: Path) -> None:
+    said = settings.parse('agency = "L"\n[ranking]\nwish_s = 120\nexact_n = 5')
+    assert said.ranking == Rules(wish_s=120.0, exact_n=5)
+    assert settings.parse('agency = "L"').ranking == Rules()
 
 
 def test_a_console_for_others_is_fine_with_a_certificate() -> None:
@@ -209,6 +300,8 @@ def test_a_console_for_others_is_fine_with_a_certificate() -> None:
         ('[[unit]]\nunit = "u1"\ncall_sign = "C"\nkind = "boat"', "a unit is one of"),
         ('[[staff]]\nstaff = "s"\nname = "A"\nrole = "specialist"\nskills = ["magic"]', "unknown skill"),
         ('[[staff]]\nstaff = "s"\nname = "A"\nrole = "boss"', "a role is one of"),
+        ('[[staff]]\nstaff = "s"\nname = "A"\nrole = "sworn"\nlicenses = { md = 2027-01-01 }', "unknown license 'md'"),
+        ('[[staff]]\nstaff = "s"\nname = "A"\nrole = "sworn"\nlicenses = { lcsw = "soon" }', "date"),
         ('[[staff]]\nstaff = "s"\nname = "A"\nrole = "sworn"\nlanguages = ["english"]', "ISO 639-3"),
         ('[[duty]]\nunit = "u1"\nstaff = []', "not in the file"),
         ('[[unit]]\nunit = "u1"\ncall_sign = "C"\nkind = "desk"\ncolour = 1', "colour"),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
 import wire
 from wire.codec import decode, encode
@@ -45,17 +46,22 @@ from wire.state import (
     Assignments,
     Emergencies,
     HeardPress,
+    KnownCaution,
     KnownEmergency,
     Order,
     Orders,
     OtherUnit,
+    PacketAnswer,
     Roster,
+    Route,
+    Routes,
     SealedDelivery,
     Shelf,
     ShelfEntry,
     Snapshot,
     StaffMember,
     TerminalSettings,
+    Turn,
     Version,
 )
 
@@ -104,8 +110,51 @@ ASSIGNMENT = Assignment(
     cautions=("dog",),
     others=(OtherUnit(call_sign="CARE-4", status="en_route"),),
 )
+ANSWER = PacketAnswer(
+    question="weapons",
+    text="Weapons",
+    label="safety",
+    answer="yes",
+    words="kitchen knife",
+    source="caller",
+    at_ms=1_789_069_000_000,
+)
+CAUTION = KnownCaution(
+    id="cau-1",
+    behavior="dog",
+    text="Dog",
+    label="safety",
+    severity="normal",
+    source="CARE-4",
+    scope="area",
+    radius_m=50,
+    observed_ms=1_789_069_000_000,
+    expires_ms=1_804_621_000_000,
+)
+BRIEFED = replace(
+    ASSIGNMENT,
+    gate="secure",
+    revision=4,
+    gate_by="Sgt. Ortiz, police on scene",
+    packet=(ANSWER,),
+    known_cautions=(CAUTION,),
+)
 NOTE_KEY = NoteKey(kid=b"kid-kid-", suite=1, public=b"der", epoch=1, role="clinical", not_after_ms=1_900_000_000_000)
 STATED = StatedKey(role="snapshot", public=b"der", not_after_ms=1_900_000_000_000)
+TURN = Turn(2, "right", "Turn right onto Fifth Avenue.", "Fifth Avenue", 415, 38)
+ROUTE = Route(
+    assignment="asg-9",
+    n=3,
+    why="left",
+    made_ms=1_789_069_150_000,
+    line="_fzkkAvdxyCo`Q?kA_kZ",
+    distance_m=1_630,
+    seconds=151,
+    turns=(TURN,),
+    beyond_m=42_000,
+    beyond_s=1_980,
+    why_not="",
+)
 STAFF = StaffMember(id="s-1", name="Ash", role="specialist", skills=("clinician",), languages=("eng", "spa"))
 DEVICE = DeviceEntry(
     device="t-golden",
@@ -210,6 +259,8 @@ MESSAGES: tuple[Struct, ...] = (
     Version(1, 4),
     Snapshot(v=1, device="t-golden", section="roster", version=Version(1, 4), sealed=b"sealed"),
     OtherUnit(call_sign="CARE-4", status="en_route"),
+    ANSWER,
+    CAUTION,
     ASSIGNMENT,
     Assignments(
         unit="care-2",
@@ -220,6 +271,9 @@ MESSAGES: tuple[Struct, ...] = (
         status_through=6,
         assignments=(ASSIGNMENT,),
     ),
+    TURN,
+    ROUTE,
+    Routes(routes=(ROUTE,)),
     STAFF,
     Roster(agency="Lakeshore CARE", unit="care-2", call_sign="CARE-2", staff=(STAFF,)),
     TerminalSettings(note_keys=b"keys", key_statement=b"statement"),
@@ -292,16 +346,31 @@ LATER: tuple[Struct, ...] = (
         software="0.1.0",
         logs=(LogRange(log_id=LOG, name="ledger", lowest_held=1, lowest_owed=7, next=8, marks=(MARK,)),),
     ),
+    BRIEFED,
+    Assignments(
+        unit="care-2",
+        call_sign="CARE-2",
+        status="assigned",
+        status_ms=1_789_069_000_000,
+        log_id=LOG,
+        status_through=6,
+        assignments=(BRIEFED,),
+    ),
 )
 """Messages that have got fields since they were first shipped, as they are said now."""
 
-GROWN = {Receipt, LogRange, Presence}
-"""Arrays, and what holds one: they say every field, so what was first shipped is still read and no longer written."""
+GROWN = {Receipt, LogRange, Presence, Assignment, Assignments}
+"""Arrays, what says its fields whether set or not, and what holds one: they say every field, so what was first shipped is still read and no longer written."""
 
 NOT_ON_THE_WIRE = {  # values that are made here and never encoded
+    "Ahead",
     "Channel",
     "Envelope",
     "IncidentType",
+    "Left",
+    "Line",
+    "Progress",
+    "Question",
     "Recipient",
     "Receipts",
     "SealedNotes",

@@ -17,18 +17,22 @@ from werkzeug.test import TestResponse
 
 from hub import accounts, incidents, schema, sessions
 from hub.board import Board
-from hub.incidents import Asked, Deed, Opening
+from hub.coverage import Reach, nobody
+from hub.deeds import Deed
+from hub.incidents import Asked, Opening
 from hub.positions import Position, Positions
 from hub.presence import Presence
+from hub.rankings import ByRoad
 from hub.store import open_store
 from hub.web.app import ConsoleParts, create_console
+from hub.web.listening import Listening
 from wire.distance import moved
 from wire.fix import Fix
 
 NOW_MS = 1_795_000_000_000
 PASSWORD = "nine hours and counting"
 ORIGIN = "http://localhost"
-ACCOUNTS = {"nina": "dispatcher", "omar": "supervisor", "kit": "fleet_tech", "ruth": "desk_clinician"}
+ACCOUNTS = {"nina": "dispatcher", "omar": "supervisor", "kit": "fleet_tech", "ruth": "desk_clinician", "hall": "wall"}
 
 STAFF = (
     ("dana", "Alder", "specialist", "clinician youth", "eng"),
@@ -61,6 +65,7 @@ class World:
     app: Flask
     now_ms: int
     changes: list[str] = field(default_factory=list)
+    listening: Listening = field(default_factory=Listening)
 
     def client(self) -> FlaskClient:
         """A browser that nobody has signed in with."""
@@ -97,8 +102,11 @@ def world(
     middle: tuple[float, float] = (42.45, -101.35),
     maps_dir: Path | None = None,
     clock: Callable[[], int] | None = None,
+    by_road: Callable[[], ByRoad | None] = lambda: None,
+    reach: Reach = nobody,
 ) -> Iterator[World]:
-    """A seeded hub at `home`, its town around `middle` (lat, lon). Without a `clock` its time stands still."""
+    """A seeded hub at `home`, its town around `middle` (lat, lon). Without a `clock` its time stands still; without
+    `by_road` it ranks by straight line, and without `reach` it has no coverage."""
     engine = open_store(home)
     positions, presence = Positions(), Presence()
     made: list[World] = []
@@ -116,6 +124,7 @@ def world(
     presence.gone("d-u5", start_ms - 540_000)
     board = Board(engine, positions, now_ms, agency="Lakeshore CARE", link_of=presence.state)
     changes: list[str] = []
+    listening = Listening()
 
     def changed() -> None:
         changes.append("changed")
@@ -132,10 +141,13 @@ def world(
             now_ms=now_ms,
             secure_cookies=False,
             link_of=presence.state,
+            by_road=by_road,
+            reach=reach,
+            listening=listening,
         )
     )
     app.testing = True
-    made.append(World(engine, positions, presence, board, app, start_ms, changes))
+    made.append(World(engine, positions, presence, board, app, start_ms, changes, listening))
     board.start()
     try:
         yield made[0]

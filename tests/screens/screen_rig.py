@@ -11,13 +11,14 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from edge import lifeboat, outbox, vault
+from edge import held, lifeboat, outbox, vault
 from edge.clock import Clock
 from edge.emergency import Emergency
 from edge.identity import Identity
 from edge.lifeboat import Ledger
 from edge.outbox import Signer
 from edge.room import Room
+from edge.route import Guide
 from edge.schema import LEDGER
 from edge.screen.app import ScreenParts, create_screen
 from edge.store import Store
@@ -25,9 +26,10 @@ from edge.tracker import GpsState
 from edge.uplink import LinkState
 from tests.terminal_fleet import TerminalFleet
 from wire.codec import decode
+from wire.fix import Fix
 from wire.records import Record
 from wire.signature import payload_of
-from wire.state import Assignment, Assignments, OtherUnit, Roster, StaffMember, TerminalSettings
+from wire.state import Assignment, Assignments, OtherUnit, Roster, Route, Routes, StaffMember, TerminalSettings
 
 STAFF = (
     StaffMember(id="s-rowan", name="Rowan", role="specialist"),
@@ -81,7 +83,8 @@ class ScreenRig:
     def start(self) -> None:
         self.store = Store(self.home / "ledger.db", LEDGER)
         self.ledger = Ledger(self.store, self.store.do(lifeboat.seen))
-        clock = Clock(b"b" * 16, mono_s=time.monotonic if self.is_real else lambda: self.mono_s)
+        self.guide = Guide(self.store.do(lambda db: held.content(db, self.who.kem, "routes", Routes)))
+        self.clock = clock = Clock(b"b" * 16, mono_s=time.monotonic if self.is_real else lambda: self.mono_s)
         self.emergency = Emergency(
             self.ledger,
             self.who,
@@ -108,6 +111,7 @@ class ScreenRig:
                 emergency=self.emergency,
                 not_saving=lambda: self.ledger.why,
                 room=lambda: self.room,
+                guide=None if self.kind == "desk" else self.guide,
             )
         )
 
@@ -150,6 +154,15 @@ class ScreenRig:
                 assignments=assignments,
             ),
         )
+
+    def routes(self, *routes: Route) -> None:
+        said = Routes(routes=routes)
+        self.say("routes", said)
+        self.guide.routed(said)
+
+    def drive(self, fix: Fix | None) -> None:
+        """The receiver says it now."""
+        self.guide.offer(fix, self.clock.mono_s())
 
     def settings(self, lock_after_s: float) -> None:
         self.say(

@@ -11,6 +11,7 @@ from sqlalchemy import event as sql_event
 
 from hub import schema
 from hub.board import BEHIND_MAX, Viewer
+from hub.snapshot import Eta
 from tests.screens.console_world import World, at
 
 
@@ -203,3 +204,26 @@ def test_the_map_is_served_in_ranges_under_an_address_that_names_it(hub: World, 
         assert (part.status_code, part.data) == (206, bytes(range(10, 20)))
         part.close()
     assert page.get("/map/other/streets.pmtiles").status_code == 404
+
+
+def test_when_a_unit_will_be_there_comes_with_its_position_and_as_of_when(hub: World) -> None:
+    told_of = Eta(assignment="a1", word="way", at_ms=hub.now_ms - 4_000, eta_s=372, left_m=3_400)
+    hub.board.eta_of = lambda unit: told_of if unit == "u3" else None
+    viewer = hub.board.join()
+    assert viewer is not None
+    events = told(viewer, hub)
+    _, whole = next(events)
+    shown = {one["unit"]: one["position"] and one["position"]["eta"] for one in whole["units"]}
+    assert shown["u3"] == {
+        "assignment": "a1",
+        "word": "way",
+        "at_ms": hub.now_ms - 4_000,
+        "eta_s": 372,
+        "left_m": 3_400,
+    }
+    assert shown["u1"] is None
+    hub.board.moved(at("u3", 42.4, -101.3))
+    _, data = next(events)
+    assert data["positions"][0]["eta"]["eta_s"] == 372
+    page = hub.signed_in("nina").get("/api/v1/snapshot").get_json()
+    assert {one["unit"]: one["position"] and one["position"]["eta"] for one in page["units"]} == shown

@@ -182,7 +182,7 @@ def test_every_view_is_either_open_or_in_the_table_of_roles(hub: World) -> None:
     assert endpoints == OPEN | set(ROLES)
 
 
-@pytest.mark.parametrize("account", ["nina", "omar", "kit", "ruth"])
+@pytest.mark.parametrize("account", ["nina", "omar", "kit", "ruth", "hall"])
 def test_each_role_may_ask_exactly_what_the_table_says(hub: World, account: str) -> None:
     page = hub.signed_in(account)
     role = page.get("/api/v1/me").get_json()["role"]

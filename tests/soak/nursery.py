@@ -26,6 +26,8 @@ from msgspec import Struct
 from tests.system.edge_site import run_command
 
 ROOT = Path(__file__).parents[2]
+# sqlite-utils reads numpy where it finds it, which no vehicle has, and numpy's OpenBLAS starts a thread for each core.
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 _PR_SET_PDEATHSIG = 1
 
 
@@ -89,7 +91,7 @@ class Nursery:
         self._process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "--", sys.executable, "-m", "tests.soak.nursery"],
             cwd=tree,
-            env={**os.environ, "PYTHONPATH": str(tree)},
+            env={**os.environ, "PYTHONPATH": str(tree), **ONE_THREAD},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -120,7 +122,7 @@ class Nursery:
             process = subprocess.Popen(
                 run_command(home),
                 cwd=tree,
-                env={**os.environ, "PYTHONPATH": str(tree), **(environment or {})},
+                env={**os.environ, "PYTHONPATH": str(tree), **ONE_THREAD, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
+from collections.abc import Callable
 from math import asinh, pi, radians, tan
 from pathlib import Path
 
+import msgspec
 import osmium
 import pytest
 from pmtiles.reader import MmapSource, Reader
 
 from demo.city import CitySummary, draw_city
-from hub.maps import STREETS_FILE, MapError, MapInfo, current_map, import_map, streets_file
+from hub import place_index
+from hub.maps import BUILDERS, STREETS_FILE, Builder, MapError, MapInfo, Say, current_map, import_map, streets_file
+from hub.places import places_of
+from tests.small_town import Town
 
 pytestmark = pytest.mark.system
 
@@ -47,11 +53,16 @@ def in_use(imported: tuple[Path, MapInfo], tmp_path: Path) -> tuple[Path, MapInf
     return tmp_path / "hub", imported[1]
 
 
-def refuse(osm: Path, into: Path, box: tuple[float, float, float, float] | None = None) -> str:
+def refuse(
+    osm: Path,
+    into: Path,
+    box: tuple[float, float, float, float] | None = None,
+    builders: tuple[Builder, ...] = BUILDERS,
+) -> str:
     """The sentence with which this import is refused, after checking that nothing of it is left."""
     before = current_map(into)
     with pytest.raises(MapError) as refused:
-        import_map(osm, into, box, lambda _: None)
+        import_map(osm, into, box, lambda _: None, builders)
     assert current_map(into) == before
     folders = {entry.name for entry in (into / "maps").iterdir()} if (into / "maps").exists() else set()
     assert folders <= {".lock", "current", *([before.id] if before else [])}, "something half done is left"
@@ -89,7 +100,7 @@ def test_a_city_that_nobody_mapped_is_not_credited_to_openstreetmap(
     assert imported[1].attribution == "Synthetic city, no real place"
     assert imported[1].attribution_url is None
     surveyed = rewritten(city[0], tmp_path / "town.osm.pbf")
-    info = import_map(surveyed, tmp_path, None, print)
+    info = import_map(surveyed, tmp_path, None, print, ())
     assert info.attribution == "© OpenStreetMap contributors"
     assert info.attribution_url == "https://www.openstreetmap.org/copyright"
     with streets_file(tmp_path, info).open("rb") as file:
@@ -112,12 +123,19 @@ def test_the_steps_are_told_with_their_seconds_and_kept_as_commands(
     told: list[str] = []
     unsorted = rewritten(city[0], tmp_path / "town.osm.pbf")
     info = import_map(unsorted, tmp_path, (-101.38, 42.43, -101.33, 42.46), told.append)
-    for step in ("reading the file", "sorting", "cutting", "drawing the tiles", "packing"):
-        assert any(line.startswith(step) and line.endswith(" s") for line in told), step
-    assert [command.split()[0] for command in info.commands] == ["osmium", "osmium", "tilemaker", "pmtiles-convert"]
+    steps = ("sorting", "cutting", "drawing the tiles", "packing", "address index")
+    for step in ("reading the file", *(f"{step} ({index} of 5)" for index, step in enumerate(steps, 1))):
+        assert f"{step} …" in told
+        assert any(line.startswith(f"{step}: ") and line.endswith(" s") for line in told), step
+    programs = ["osmium", "osmium", "tilemaker", "pmtiles-convert", "tandem-hub:"]
+    assert [command.split()[0] for command in info.commands] == programs
     assert info.bounds == (-101.38, 42.43, -101.33, 42.46)
     assert not any(str(tmp_path) in command for command in info.commands), "a map tells nobody the hub's folders"
-    assert {entry.name for entry in (tmp_path / "maps" / info.id).iterdir()} == {STREETS_FILE, "map.json"}
+    assert {entry.name for entry in (tmp_path / "maps" / info.id).iterdir()} == {
+        STREETS_FILE,
+        place_index.FILE,
+        "map.json",
+    }
 
 
 def test_the_same_file_again_is_not_drawn_again(city: tuple[Path, CitySummary], in_use: tuple[Path, MapInfo]) -> None:
@@ -170,6 +188,138 @@ def test_tiles_that_cannot_be_drawn_leave_the_map_as_it_was(
     monkeypatch.setenv("PATH", f"{broken}:/usr/bin:/bin")
     said = refuse(city[0], in_use[0], (-101.38, 42.43, -101.33, 42.46))
     assert said == "drawing the tiles failed, tilemaker said: no room left"
+
+
+def test_one_import_makes_the_tiles_and_the_addresses_of_the_same_streets(
+    city: tuple[Path, CitySummary], imported: tuple[Path, MapInfo]
+) -> None:
+    into, info = imported
+    assert [(part.name, part.file) for part in info.parts] == [
+        ("vector tiles", STREETS_FILE),
+        ("address index", place_index.FILE),
+    ]
+    for part in info.parts:
+        assert (into / "maps" / info.id / part.file).stat().st_size == part.bytes
+        assert part.seconds >= 0
+    places, near = places_of(into, info.id), (city[1].center_lat, city[1].center_lon)
+    for place in city[1].places:
+        found = places.search(place.name, near)[0]
+        assert (found.name, found.address is None) == (place.name, False)
+        house = places.search(found.address or "", near)[0]
+        assert (house.kind, house.note) == ("address", None), found.address
+        assert places.reverse(found.lat, found.lon).name in (place.name, f"near {found.address}")
+
+
+def plain(osm: Path, into: Path, say: Say) -> None:
+    """A builder that takes the whole file as its answer."""
+    say("half of it")
+    (into / "plain").mkdir()
+    (into / "plain" / "copy").write_bytes(osm.read_bytes())
+
+
+PLAIN = Builder(name="road graph", file="plain", version="1", build=plain)
+
+
+def test_what_another_builder_makes_is_in_the_map_and_told_as_a_step(
+    city: tuple[Path, CitySummary], tmp_path: Path
+) -> None:
+    told: list[str] = []
+    info = import_map(city[0], tmp_path, (-101.38, 42.43, -101.33, 42.46), told.append, (*BUILDERS, PLAIN))
+    assert "road graph (5 of 5): half of it" in told
+    copy = tmp_path / "maps" / info.id / "plain" / "copy"
+    assert info.parts[-1].bytes == copy.stat().st_size
+    assert copy.stat().st_size < city[0].stat().st_size, "it gets the streets inside the box"
+    newer = Builder(name="road graph", file="plain", version="2", build=plain)
+    again = import_map(city[0], tmp_path, (-101.38, 42.43, -101.33, 42.46), told.append, (*BUILDERS, newer))
+    assert again.id != info.id, "another version is made anew"
+
+
+def lost(osm: Path, into: Path, say: Say) -> None:
+    """A builder that says it is done and is not."""
+
+
+def full(osm: Path, into: Path, say: Say) -> None:
+    """A builder whose disk fills up."""
+    plain(osm, into, say)
+    raise OSError(28, "No space left on device")
+
+
+def odd(osm: Path, into: Path, say: Say) -> None:
+    """A builder that does not like the file."""
+    raise ValueError("the roads lead nowhere")
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (odd, "road graph failed: the roads lead nowhere"),
+        (lost, "road graph failed: it left no plain"),
+        (full, "No space left on device"),
+    ],
+)
+def test_a_builder_that_fails_leaves_the_whole_map_of_before(
+    city: tuple[Path, CitySummary], in_use: tuple[Path, MapInfo], build: Callable[[Path, Path, Say], None], said: str
+) -> None:
+    into, before = in_use
+    failing = Builder(name="road graph", file="plain", version="1", build=build)
+    assert said in refuse(city[0], into, (-101.37, 42.44, -101.34, 42.46), (*BUILDERS, failing))
+    assert places_of(into, before.id).search("main street", None)
+    assert streets_file(into, before).exists()
+
+
+def test_a_map_from_before_there_was_an_index_is_read_and_made_again(
+    city: tuple[Path, CitySummary], in_use: tuple[Path, MapInfo]
+) -> None:
+    into, info = in_use
+    folder = into / "maps" / info.id
+    old = msgspec.json.decode((folder / "map.json").read_bytes())
+    del old["parts"]
+    (folder / "map.json").write_bytes(msgspec.json.encode(old))
+    (folder / place_index.FILE).unlink()
+    read = current_map(into)
+    assert read is not None
+    assert read.parts == ()
+    import_map(city[0], into, None, print)
+    assert places_of(into, info.id).search("main street", None)
+
+
+def test_a_file_without_streets_or_without_anything_is_refused_in_one_sentence(
+    in_use: tuple[Path, MapInfo], tmp_path: Path
+) -> None:
+    assert refuse(Town().write(tmp_path / "empty.osm.pbf"), in_use[0]) == "empty.osm.pbf has no streets"
+    lone = Town()
+    lone.house(0, 0, "12", "Main Street")
+    assert refuse(lone.write(tmp_path / "lone.osm.pbf"), in_use[0]) == "lone.osm.pbf has no streets"
+
+
+def test_a_file_without_addresses_becomes_a_map_that_says_so(tmp_path: Path) -> None:
+    bare = Town()
+    bare.street([(0, 0), (0, 9)], "Main Street")
+    told: list[str] = []
+    info = import_map(bare.write(tmp_path / "bare.osm.pbf"), tmp_path, None, told.append)
+    assert any("0 house numbers" in line for line in told)
+    (found,) = places_of(tmp_path, info.id).search("12 main", None)
+    assert found.note == "The map does not know number 12 there. The point is only on the street."
+
+
+def test_a_long_step_tells_its_percent(
+    city: tuple[Path, CitySummary], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "bin"
+    slow.mkdir()
+    real = shutil.which("tilemaker")
+    (slow / "tilemaker").write_text(
+        "#!/bin/sh\necho 'Block 1/4 ways 0'; sleep 2.2; echo 'Block 2/4 ways 9'; sleep 2.2\n"
+        f"echo 'Zoom level 9, writing tile 3 of 4'; sleep 0.1; exec {real} \"$@\"\n"
+    )
+    (slow / "tilemaker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow}:{os.environ['PATH']}")
+    told: list[str] = []
+    import_map(city[0], tmp_path, (-101.38, 42.43, -101.33, 42.46), told.append, ())
+    step = "drawing the tiles (2 of 3): "
+    percents = [int(line.removeprefix(step)[:-2]) for line in told if line.startswith(step) and line.endswith(" %")]
+    assert {25, 87} <= set(percents)
+    assert percents == sorted(percents)
 
 
 def test_missing_programs_are_named_with_the_command_that_installs_them(

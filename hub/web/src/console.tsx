@@ -1,52 +1,76 @@
-// The dispatcher's page: the board and the map side by side.
+// The dispatcher's page: the board and the map side by side, the command line at their foot, a wall instead of them.
 
 import { render } from "preact";
+import { useEffect } from "preact/hooks";
 import { prepareSound } from "./alarm";
 import { Banner, Bar } from "./bar";
+import { beginAtCenter, lookAtUnit, openNow, turnTrail } from "./boardacts";
+import { registerCommands } from "./boardcommands";
+import { registerKeys } from "./boardkeys";
+import { Foot } from "./commandline";
 import { Emergencies, watchEmergencies } from "./emergencies";
 import { Incidents } from "./incidents";
-import { MapPane, awayFrom, shown } from "./mappane";
+import { KeyHelp } from "./keyhelp";
+import { watchKeys } from "./keys";
+import { MapPane } from "./mappane";
 import { Notes } from "./notes";
-import type { Incident, Me, Streets, Words } from "./shapes";
-import { card, chosenUnit, me, streets, trouble, words } from "./state";
+import { Rounds } from "./rounds";
+import type { Me, Streets, Words } from "./shapes";
+import { card, chosenIncident, incidents, me, sheet, streets, trouble, wall, words } from "./state";
 import { get, sentence } from "./api";
+import { effect } from "@preact/signals";
 import { listen, reportTouches } from "./stream";
 import { startTicking } from "./time";
 import { Units } from "./units";
+import { watchIncidents } from "./view";
+import { Wall, watchWall } from "./wall";
 
-function lookAtUnit(unit: string): void {
-    chosenUnit.value = unit;
-    shown.map?.goToUnit(unit);
-}
-
-function lookAtIncident(incident: Incident): void {
-    const where = shown.map?.across(incident);
-    card.value = { kind: "incident", id: incident.id, side: where ? awayFrom(where.x, where.width) : "right" };
-}
-
-function beginAtCenter(): void {
-    const at = shown.map?.center();
-    if (at) {
-        card.value = { kind: "new", ...at.place, near: at.near, side: "right" };
-    }
-}
+const UNITS = { look: lookAtUnit, trail: turnTrail };
 
 function Page() {
+    const isWall = wall.value;
+    useEffect(() => {
+        document.body.dataset.wall = isWall ? "1" : "";
+        return isWall ? watchWall() : undefined;
+    }, [isWall]);
     return (
         <>
-            <Bar />
-            <Banner />
-            <Emergencies />
-            <div class="columns">
-                <div class="board-pane">
-                    <Incidents look={lookAtIncident} begin={beginAtCenter} />
-                    <Units look={lookAtUnit} />
-                    <Notes />
+            {isWall ? <Wall /> : null}
+            <div class="desk" inert={isWall}>
+                <Bar />
+                <Banner />
+                <Emergencies />
+                <div class="columns">
+                    <div class="board-pane">
+                        <Incidents look={(incident) => openNow(incident.id)} begin={beginAtCenter} />
+                        <Units asks={UNITS} />
+                        <Notes />
+                    </div>
+                    <div class="map-side">
+                        <MapPane />
+                        {sheet.value === "rounds" ? <Rounds /> : null}
+                    </div>
+                    {sheet.value === "keys" ? <KeyHelp /> : null}
                 </div>
-                <MapPane />
+                <Foot />
             </div>
         </>
     );
+}
+
+/** The cursor is where the open card is, however it was opened, and nowhere once its incident has left the board. */
+function followCard(): void {
+    effect(() => {
+        if (card.value.kind === "incident") {
+            chosenIncident.value = card.value.id;
+        }
+    });
+    effect(() => {
+        const chosen = chosenIncident.value;
+        if (chosen !== null && !incidents.value.some((one) => one.id === chosen)) {
+            chosenIncident.value = null;
+        }
+    });
 }
 
 async function start(): Promise<void> {
@@ -57,6 +81,11 @@ async function start(): Promise<void> {
     startTicking();
     prepareSound();
     watchEmergencies();
+    registerKeys();
+    registerCommands();
+    watchKeys();
+    followCard();
+    watchIncidents();
     render(<Page />, root);
     try {
         [me.value, words.value, streets.value] = await Promise.all([

@@ -1,16 +1,21 @@
 // The map beside the board, and the card over it: on the side away from the place it is about.
 
 import { effect } from "@preact/signals";
+import { map as mapActs } from "./acts";
 import { useEffect, useRef } from "preact/hooks";
+import { addCorner, byKeys, endDrawing, pointAt, sketch, standing, watchDrawing } from "./closures";
+import { covered, watchCoverage } from "./coverage";
 import { IncidentCard } from "./incidentcard";
 import { theme } from "./look";
+import { mapDoes } from "./mapdoes";
+import { MapTools } from "./maptools";
 import { NewIncident } from "./newincident";
 import {
     type Side,
     card,
     chosenUnit,
-    closeCard,
     dangers,
+    drawing,
     hasSnapshot,
     incidents,
     mayDispatch,
@@ -21,6 +26,8 @@ import {
 } from "./state";
 import { StreetMap, prepareMaps } from "./streetmap";
 import { hubNowMs } from "./time";
+import { trail, watchTrail } from "./trail";
+import { showUnseen, unseen } from "./view";
 
 const CARD_PX = 400;
 
@@ -37,7 +44,7 @@ export function MapPane() {
     }, [isReady]);
     const open = card.value;
     return (
-        <main class="map-pane">
+        <main class="map-pane" data-drawing={drawing.value}>
             <div class="map" ref={here} role="application" aria-label="Street map. Arrow keys move it, plus and minus zoom." />
             {streets.value !== null && streets.value.tiles === null ? <p class="no-map">{streets.value.message}</p> : null}
             {trouble.value === null ? null : (
@@ -45,15 +52,29 @@ export function MapPane() {
                     {trouble.value}
                 </p>
             )}
-            <button type="button" class="see-all" onClick={() => shown.map?.showAll(true)}>
-                Show all
-            </button>
+            <div class="over-map">
+                <button type="button" class="see-all" onClick={() => shown.map?.showAll(true)}>
+                    Show all
+                </button>
+                <Unseen />
+            </div>
+            <MapTools />
             {open.kind === "none" ? null : (
                 <aside class="card-over" data-side={open.side} aria-label={open.kind === "new" ? "New incident" : "Incident"}>
                     {open.kind === "new" ? <NewIncident {...open} /> : <IncidentCard id={open.id} />}
                 </aside>
             )}
         </main>
+    );
+}
+
+/** What came up where the map does not look, for whoever is at work with it. */
+function Unseen() {
+    const some = unseen.value;
+    return some.length === 0 ? null : (
+        <button type="button" class="unseen" onClick={showUnseen}>
+            {some.map((one) => `#${one.number}`).join(", ")} out of sight: show
+        </button>
     );
 }
 
@@ -84,6 +105,12 @@ function begin(container: HTMLElement): StreetMap {
             incident: (id, x) => {
                 card.value = { kind: "incident", id, side: awayFrom(x, container.clientWidth) };
             },
+            corner: addCorner,
+            pointer: (place) => {
+                byKeys.value = false;
+                pointAt(place);
+            },
+            drawn: () => void endDrawing(),
         },
         (sentence) => {
             trouble.value = sentence;
@@ -98,11 +125,22 @@ function begin(container: HTMLElement): StreetMap {
             map.setTheme(theme.value);
         }
     });
+    mapActs.goTo = (place) => map.goTo(place);
+    mapActs.sideFor = (place) => {
+        const { x, width } = map.across(place);
+        return awayFrom(x, width);
+    };
+    mapDoes.showPlaces = (places) => map.showPlaces(places);
+    mapDoes.focus = () => map.focus();
+    mapDoes.center = () => map.center().place;
+    effect(() => map.layers.showClosures(standing.value));
+    effect(() => map.layers.showReach(covered.value));
+    effect(() => map.layers.showTrail(trail.value));
+    effect(() => map.layers.showSketch(drawing.value ? sketch.value : null));
+    effect(() => map.draw(drawing.value));
+    watchCoverage();
+    watchTrail();
+    watchDrawing();
     effect(() => map.showDraft(card.value.kind === "new" ? { lat: card.value.lat, lon: card.value.lon } : null));
-    addEventListener("keydown", (event) => {
-        if (event.key === "Escape") {
-            closeCard();
-        }
-    });
     return map;
 }

@@ -102,9 +102,9 @@ const INKS: Record<Theme, Ink> = {
     },
 };
 
-const PLAIN = ["Atkinson Hyperlegible Next"];
+export const PLAIN = ["Atkinson Hyperlegible Next"];
 // MapLibre reads the weight from the first family's name; the browser finds the letters under the second.
-const STRONG = ["Atkinson Hyperlegible Next SemiBold", "Atkinson Hyperlegible Next"];
+export const STRONG = ["Atkinson Hyperlegible Next SemiBold", "Atkinson Hyperlegible Next"];
 
 const ROADS = ["minor", "tertiary", "secondary", "primary", "trunk"];
 

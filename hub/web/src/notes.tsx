@@ -1,6 +1,6 @@
 // Sealed notes by their envelopes. There is no text here to hide: this page and this hub cannot open them.
 
-import { LockIcon, Section } from "./parts";
+import { LockIcon } from "./parts";
 import { clock, kilobytes } from "./say";
 import { notes, words } from "./state";
 
@@ -8,7 +8,12 @@ export function Notes() {
     const all = notes.value;
     const labels = words.value?.dispositions ?? {};
     return (
-        <Section title="Notes" count={all.length === 0 ? "" : `${all.length} sealed`}>
+        <section aria-label="Notes" class="notes-part">
+            <details class="part notes">
+                <summary>
+                    <h2>Notes</h2>
+                    <span class="count">{all.length === 0 ? "none" : `${all.length} sealed`}</span>
+                </summary>
             {all.length === 0 ? (
                 <p class="empty">None yet.</p>
             ) : (
@@ -37,6 +42,7 @@ export function Notes() {
                     </ul>
                 </>
             )}
-        </Section>
+            </details>
+        </section>
     );
 }

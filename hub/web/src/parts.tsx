@@ -1,6 +1,8 @@
 // Small things that several parts of the page show.
 
 import type { ComponentChildren } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { sentence } from "./api";
 import { type Tone, tone } from "./say";
 import { PATHS } from "./symbol";
 
@@ -58,6 +60,83 @@ export function Reasons({ say, all, ask }: { say: (reason: string) => void; all:
             </div>
         </div>
     );
+}
+
+/** Choices of which one is on. Pressing it again takes it back, where there is something to go back to. */
+export function Choice(props: { label: string; all: readonly [string, string][]; on: string | null; turn: (on: string) => void; isTight?: boolean }) {
+    return (
+        <div class={props.isTight ? "choice tight" : "choice"} role="group" aria-label={props.label}>
+            {props.all.map(([code, label]) => (
+                <button type="button" aria-pressed={props.on === code} data-answer={code} onClick={() => props.turn(code)} key={code}>
+                    {label}
+                </button>
+            ))}
+        </div>
+    );
+}
+
+/** What is not pressing: one line that says how it stands, and the rest behind it. Of one card only one is unfolded. */
+export function Fold(props: { title: string; says: string; isPressing?: boolean; isOpen: boolean; turn: (isOpen: boolean) => void; children: ComponentChildren }) {
+    const here = useRef<HTMLElement>(null);
+    useEffect(() => {
+        if (props.isOpen) {
+            here.current?.scrollIntoView({ block: "nearest" });
+        }
+    }, [props.isOpen]);
+    return (
+        <section class="fold" data-open={props.isOpen} ref={here}>
+            <h3>
+                <button type="button" aria-expanded={props.isOpen} onClick={() => props.turn(!props.isOpen)}>
+                    <span>{props.title}</span>
+                    <small class={props.isPressing ? "pressing" : ""}>{props.says}</small>
+                </button>
+            </h3>
+            {props.isOpen ? <div class="folded">{props.children}</div> : null}
+        </section>
+    );
+}
+
+/** Why something was not done, read out at once. */
+export function Refusal({ says }: { says: string | null }) {
+    return says === null ? null : (
+        <p class="refused" role="alert">
+            {says}
+        </p>
+    );
+}
+
+/** Something that a press does: once at a time, and with the hub's sentence when it says no. */
+export interface Doing {
+    wrong: string | null;
+    isBusy: boolean;
+    /** Whether it was done. */
+    go: (act: () => Promise<unknown>) => Promise<boolean>;
+    say: (wrong: string | null) => void;
+}
+
+export function useDoing(): Doing {
+    const [wrong, say] = useState<string | null>(null);
+    const [isBusy, setBusy] = useState(false);
+    const isGoing = useRef(false);
+    const go = async (act: () => Promise<unknown>): Promise<boolean> => {
+        if (isGoing.current) {
+            return false;
+        }
+        isGoing.current = true;
+        setBusy(true);
+        say(null);
+        try {
+            await act();
+            return true;
+        } catch (no) {
+            say(sentence(no));
+            return false;
+        } finally {
+            isGoing.current = false;
+            setBusy(false);
+        }
+    };
+    return { wrong, isBusy, go, say };
 }
 
 export function TerminalIcon() {

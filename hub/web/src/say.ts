@@ -31,6 +31,19 @@ export function clock(ms: number, withSeconds = false): string {
     });
 }
 
+/** "40 days", "3 h": how old something is that may be months old. */
+export function longAge(ms: number): string {
+    const days = Math.floor(ms / 86_400_000);
+    return days < 1 ? age(ms / 1000) : days === 1 ? "1 day" : `${days} days`;
+}
+
+/** "May 21", with the year where it is another. */
+export function day(ms: number): string {
+    const at = new Date(ms);
+    const isThisYear = at.getFullYear() === new Date().getFullYear();
+    return at.toLocaleDateString("en-US", { month: "short", day: "numeric", ...(isThisYear ? {} : { year: "numeric" }) });
+}
+
 /** What a terminal recorded that the hub does not have, and when it comes. */
 export function missing(
     unit: { presence: string; presence_ms: number | null; owed: number; owed_since_ms: number | null; complete_ms: number | null },
@@ -51,8 +64,23 @@ export function miles(meters: number): string {
     return `${(meters / MILE_M).toFixed(1)} mi`;
 }
 
+export function milesPerHour(metersPerSecond: number): string {
+    return `${Math.round((metersPerSecond * 3600) / MILE_M)} mph`;
+}
+
+const COMPASS = ["north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest"] as const;
+
+export function compass(degrees: number): string {
+    return COMPASS[Math.round(degrees / 45) % 8] ?? "north";
+}
+
 export function minutes(seconds: number): string {
     return seconds < 60 ? "1 min" : `${Math.round(seconds / 60)} min`;
+}
+
+/** A time that is never undercut: rounded down, so that it stays true. */
+export function orMore(seconds: number): string {
+    return seconds < 60 ? "way not asked for" : `${Math.floor(seconds / 60)} min or more`;
 }
 
 export function kilobytes(bytes: number): string {

@@ -1,6 +1,7 @@
 // One unit on one incident. "On the terminal" is what a machine says, "acknowledged" what a person did: two lamps, two
 // words, never one.
 
+import { Eta } from "./eta";
 import { PersonIcon, StatusWord, TerminalIcon } from "./parts";
 import { age, timer } from "./say";
 import type { Assignment, Unit } from "./shapes";
@@ -29,6 +30,7 @@ export function Sent({ sent }: { sent: Assignment }) {
                 {story.status && unit ? <StatusWord status={unit.status} label={unit.status_label} /> : null}
                 {story.words}
             </span>
+            {sent.released_ms === null && unit?.status !== "staged" ? <Eta unit={sent.unit} assignment={sent.id} /> : null}
         </div>
     );
 }

@@ -3,8 +3,9 @@
 
 import { batch } from "@preact/signals";
 import { get } from "./api";
-import type { Emergency, Health, Incident, Me, Note, Position, Snapshot, Unit } from "./shapes";
-import { agency, emergencies, hasSnapshot, health, incidents, link, notes, positions, units } from "./state";
+import type { Closure, Emergency, Health, Incident, Me, Note, PlacedUnit, Position, Snapshot, Unit } from "./shapes";
+import { kept } from "./kept";
+import { agency, closures, emergencies, hasSnapshot, health, incidents, link, notes, positions, units } from "./state";
 import { heard, silentMs } from "./time";
 
 const SILENT_MS_MAX = 12_000; // the hub speaks every 5 s at least
@@ -27,10 +28,11 @@ export function listen(): void {
     on<Snapshot>("snapshot", (whole) => {
         agency.value = whole.agency;
         emergencies.value = whole.emergencies;
-        units.value = whole.units;
-        incidents.value = whole.incidents;
+        units.value = kept(units.value, whole.units.map(withoutPosition), (unit) => unit.unit);
+        incidents.value = kept(incidents.value, whole.incidents, (incident) => incident.id);
         notes.value = whole.notes;
         health.value = whole.health;
+        closures.value = whole.closures;
         positions.value = new Map(
             whole.units.flatMap((unit): [string, Position][] => (unit.position ? [[unit.unit, unit.position]] : [])),
         );
@@ -44,10 +46,11 @@ export function listen(): void {
         positions.value = next;
     });
     on<{ emergencies: Emergency[] }>("emergencies", (changed) => (emergencies.value = changed.emergencies));
-    on<{ units: Unit[] }>("units", (changed) => (units.value = changed.units));
-    on<{ incidents: Incident[] }>("incidents", (changed) => (incidents.value = changed.incidents));
+    on<{ units: Unit[] }>("units", (changed) => (units.value = kept(units.value, changed.units, (unit) => unit.unit)));
+    on<{ incidents: Incident[] }>("incidents", (changed) => (incidents.value = kept(incidents.value, changed.incidents, (incident) => incident.id)));
     on<{ notes: Note[] }>("notes", (changed) => (notes.value = changed.notes));
     on<{ health: Health }>("health", (changed) => (health.value = changed.health));
+    on<{ closures: Closure[] }>("closures", (changed) => (closures.value = changed.closures));
     on("here", () => undefined);
     source.addEventListener("error", () => {
         if (source.readyState === EventSource.CLOSED) {
@@ -65,6 +68,11 @@ export function listen(): void {
             link.value = "lost";
         }
     }, 500);
+}
+
+/** Its position comes its own way from then on, and a unit that only moved is the same unit. */
+function withoutPosition({ position: _position, ...unit }: PlacedUnit): Unit {
+    return unit;
 }
 
 /** The browser gave up: either nobody is signed in any more, or the hub is away. */

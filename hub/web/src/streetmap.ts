@@ -15,6 +15,8 @@ import {
 import type { Feature, Geometry } from "geojson";
 import { Protocol } from "pmtiles";
 import type { Theme } from "./look";
+import { Crowd, type Face } from "./crowd";
+import { MapLayers } from "./maplayers";
 import { mapStyle } from "./mapstyle";
 import { type Place, ageS, believed, freshness, nearbyM } from "./reckon";
 import { age, tone } from "./say";
@@ -24,19 +26,28 @@ import { symbol } from "./symbol";
 
 const FRAME_MS = 66; // 15 pictures a second: smooth at street speeds, easy on a machine that draws without a GPU
 const GLIDE = 0.35; // of the way to a corrected place per picture, so that an eye can follow
+const MARKERS_MAX = 120; // more units than this are painted: each button that moves costs as much as a street
+const CROWD_MS = 200; // five pictures a second of a fleet that is seen from afar
+const SEEN_PX = 0.4; // less than this nobody sees
 const JUMP_M = 120; // further than this is not a correction
 const SHOWN_DRIFT_M = 12; // from here on a tail shows the place that was really reported
 const LINES = "belief";
+const TAIL_PX = 13; // half a face
 const LINES_MS = 1000; // each time draws the whole map again; markers move without
 const CLOSE_ZOOM = 15;
 const START_ZOOM_MAX = 14.5;
 const NEAR_PX = 90;
+const RIM_PX = 24; // nearer to the edge than this is not in sight
 
 export interface Asks {
     /** Somebody clicked a place; `near` is what the map calls it. */
     place: (place: Place, near: string, x: number) => void;
     unit: (unit: string) => void;
     incident: (id: string, x: number) => void;
+    /** Of a drawing: a corner was clicked, the pointer is somewhere, a double click. */
+    corner: (place: Place) => void;
+    pointer: (place: Place | null) => void;
+    drawn: () => void;
 }
 
 interface UnitOnMap {
@@ -44,13 +55,19 @@ interface UnitOnMap {
     face: HTMLElement;
     arrow: HTMLElement;
     label: HTMLElement;
-    shown: Place | null;
+    drawn: Place;
     looks: string;
 }
 
 export class StreetMap {
+    readonly layers: MapLayers;
     private readonly map: MapLibre;
+    private isDrawing = false;
     private readonly onMap = new Map<string, UnitOnMap>();
+    private readonly shown = new Map<string, Place>(); // where each unit is drawn, as a button or painted
+    private readonly crowd: Crowd;
+    private crowdAt = -Infinity;
+    private isCrowd = false;
     private readonly pins = new Map<string, { marker: Marker; looks: string }>();
     private draft: Marker | null = null;
     private units: Unit[] = [];
@@ -90,12 +107,44 @@ export class StreetMap {
             this.map.addControl(new AttributionControl({ compact: false }), "bottom-right");
         }
         this.map.addControl(new NavigationControl({ showCompass: false }), "bottom-right");
-        this.map.on("style.load", () => this.addLines(this.theme));
+        this.layers = new MapLayers(this.map, theme);
+        this.crowd = new Crowd((place) => this.map.project([place.lon, place.lat]));
+        this.map.on("move", () => this.isCrowd && this.paintCrowd());
+        this.map.on("style.load", () => {
+            this.addLines(this.theme);
+            this.layers.install(this.theme);
+        });
         this.top = container.getBoundingClientRect().top;
         this.height = container.clientHeight;
         this.map.on("resize", () => this.holdStill());
         this.map.on("error", () => this.failed("The street map cannot be read. Units are still shown."));
+        this.map.on("mousemove", ({ lngLat, point }) => {
+            if (this.isDrawing) {
+                this.asks.pointer({ lat: lngLat.lat, lon: lngLat.lng });
+            } else if (this.isCrowd) {
+                this.map.getCanvas().style.cursor = this.crowd.under(point.x, point.y) === null ? "" : "pointer";
+            }
+        });
+        this.map.on("mouseout", () => {
+            if (this.isDrawing) {
+                this.asks.pointer(null);
+            }
+        });
+        this.map.on("dblclick", () => {
+            if (this.isDrawing) {
+                this.asks.drawn();
+            }
+        });
         this.map.on("click", (event) => {
+            if (this.isDrawing) {
+                this.asks.corner({ lat: event.lngLat.lat, lon: event.lngLat.lng });
+                return;
+            }
+            const unit = this.isCrowd ? this.crowd.under(event.point.x, event.point.y) : null;
+            if (unit !== null) {
+                this.asks.unit(unit);
+                return;
+            }
             const near = this.nameNear(event.point.x, event.point.y);
             this.asks.place({ lat: event.lngLat.lat, lon: event.lngLat.lng }, near, event.point.x);
         });
@@ -115,12 +164,15 @@ export class StreetMap {
     /** What there is to show. */
     show(units: Unit[], incidents: Incident[], positions: ReadonlyMap<string, Position>, chosen: string | null, dangers: ReadonlyMap<string, Danger>): void {
         this.dangers = dangers;
+        if (units !== this.units) {
+            const here = new Set(units.map((unit) => unit.unit));
+            [...this.shown.keys()].filter((unit) => !here.has(unit)).forEach((unit) => this.shown.delete(unit));
+        }
         this.units = units;
         this.incidents = incidents;
         this.positions = positions;
         this.chosen = chosen;
         this.showPins();
-        this.moveUnits();
     }
 
     /** The first look: everything that is somewhere. */
@@ -144,6 +196,22 @@ export class StreetMap {
         this.map.fitBounds(bounds, { animate, padding: 90, maxZoom: START_ZOOM_MAX });
     }
 
+    /** Whether the place is in the picture now, and not under its rim. */
+    shows(place: Place): boolean {
+        const { x, y } = this.map.project([place.lon, place.lat]);
+        const { clientWidth, clientHeight } = this.container;
+        return x >= RIM_PX && y >= RIM_PX && x <= clientWidth - RIM_PX && y <= clientHeight - RIM_PX;
+    }
+
+    /** The picture as it is, made wide enough to hold these places too; it never comes nearer and never slides away. */
+    widenTo(places: readonly Place[]): void {
+        const bounds = this.map.getBounds();
+        for (const place of places) {
+            bounds.extend([place.lon, place.lat]);
+        }
+        this.map.fitBounds(bounds, { animate: true, padding: RIM_PX * 2, maxZoom: this.map.getZoom() });
+    }
+
     /** A person asked to see this place. */
     goTo(place: Place): void {
         this.map.easeTo({ center: [place.lon, place.lat], zoom: Math.max(this.map.getZoom(), CLOSE_ZOOM) });
@@ -151,11 +219,11 @@ export class StreetMap {
 
     /** Whether the unit is somewhere, and the map goes there. */
     goToUnit(unit: string): boolean {
-        const shown = this.onMap.get(unit)?.shown;
-        if (shown) {
+        const shown = this.shown.get(unit);
+        if (shown !== undefined) {
             this.goTo(shown);
         }
-        return Boolean(shown);
+        return shown !== undefined;
     }
 
     /** What the map calls a place; "" when it is out of sight or has no name there. */
@@ -177,6 +245,34 @@ export class StreetMap {
         return { place: { lat: center.lat, lon: center.lng }, near, x: clientWidth / 2 };
     }
 
+    /** Clicks are corners of a drawing, or places again. */
+    draw(isDrawing: boolean): void {
+        this.isDrawing = isDrawing;
+        if (isDrawing) {
+            this.map.doubleClickZoom.disable();
+            this.focus();
+        } else {
+            // not at once: the double click that ended it would still zoom
+            setTimeout(() => !this.isDrawing && this.map.doubleClickZoom.enable(), 400);
+        }
+    }
+
+    /** A person asked to see all of these places. */
+    showPlaces(places: readonly Place[]): void {
+        const bounds = new LngLatBounds();
+        for (const place of places) {
+            bounds.extend([place.lon, place.lat]);
+        }
+        if (!bounds.isEmpty()) {
+            this.map.fitBounds(bounds, { animate: true, padding: 90, maxZoom: CLOSE_ZOOM });
+        }
+    }
+
+    /** Arrow keys move the map from now on. */
+    focus(): void {
+        this.map.getCanvas().focus({ preventScroll: true });
+    }
+
     /** The pin of an incident that is being written, or none. */
     showDraft(place: Place | null): void {
         this.draft?.remove();
@@ -190,6 +286,8 @@ export class StreetMap {
 
     setTheme(theme: Theme): void {
         this.theme = theme;
+        this.crowd.retheme();
+        this.crowdAt = -Infinity;
         this.map.setStyle(this.style(theme), { diff: false });
     }
 
@@ -251,13 +349,28 @@ export class StreetMap {
 
     private moveUnits(): void {
         const now = this.nowMs();
+        const wasCrowd = this.isCrowd;
+        this.isCrowd = this.units.length > MARKERS_MAX;
+        const isCrowdDue = this.isCrowd && performance.now() - this.crowdAt >= CROWD_MS;
+        const seenM = SEEN_PX * this.metersPerPixel();
         const present = new Set<string>();
         for (const unit of this.units) {
+            const isPainted = this.isCrowd && !this.standsOut(unit.unit);
             const position = this.positions.get(unit.unit);
-            const target = position === undefined || unit.kind === "desk" ? null : believed(position, now);
-            if (position !== undefined && target !== null) {
+            if (position === undefined || unit.kind === "desk") {
+                continue;
+            }
+            if (isPainted && !isCrowdDue) {
+                continue;
+            }
+            const target = believed(position, now);
+            if (target === null) {
+                continue;
+            }
+            const at = this.glide(unit.unit, target);
+            if (!isPainted) {
                 present.add(unit.unit);
-                this.moveUnit(unit, position, target, now);
+                this.moveUnit(unit, position, at, now, seenM);
             }
         }
         for (const [unit, gone] of this.onMap) {
@@ -266,35 +379,77 @@ export class StreetMap {
                 this.onMap.delete(unit);
             }
         }
+        if (this.isCrowd && !wasCrowd) {
+            this.map.getCanvasContainer().append(this.crowd.canvas);
+        }
+        if (isCrowdDue || wasCrowd !== this.isCrowd) {
+            this.paintCrowd();
+        }
         if (performance.now() - this.linesAt > LINES_MS) {
             this.linesAt = performance.now();
             this.drawLines();
         }
     }
 
-    private moveUnit(unit: Unit, position: Position, target: Place, now: number): void {
-        const on = this.onMap.get(unit.unit) ?? this.addUnit(unit, target);
-        const before = on.shown;
-        if (before === null || nearbyM(before, target) > JUMP_M) {
-            on.shown = target;
-        } else {
-            on.shown = {
-                lat: before.lat + (target.lat - before.lat) * GLIDE,
-                lon: before.lon + (target.lon - before.lon) * GLIDE,
-            };
+    /** Whoever matters now is a button, however many there are. */
+    private standsOut(unit: string): boolean {
+        return this.chosen === unit || this.dangers.has(unit);
+    }
+
+    private metersPerPixel(): number {
+        const { lat } = this.map.getCenter();
+        return (78_271.517 * Math.cos((lat * Math.PI) / 180)) / 2 ** this.map.getZoom();
+    }
+
+    /** Where the unit is drawn now: nearer to where it is believed to be, so that an eye can follow. */
+    private glide(unit: string, target: Place): Place {
+        const before = this.shown.get(unit);
+        const next =
+            before === undefined || nearbyM(before, target) > JUMP_M
+                ? target
+                : {
+                      lat: before.lat + (target.lat - before.lat) * GLIDE,
+                      lon: before.lon + (target.lon - before.lon) * GLIDE,
+                  };
+        this.shown.set(unit, next);
+        return next;
+    }
+
+    private paintCrowd(): void {
+        this.crowdAt = performance.now();
+        const now = this.nowMs();
+        const faces: Face[] = [];
+        for (const unit of this.isCrowd ? this.units : []) {
+            const at = this.shown.get(unit.unit);
+            const position = this.positions.get(unit.unit);
+            if (at !== undefined && position !== undefined && unit.kind !== "desk" && !this.standsOut(unit.unit)) {
+                faces.push({ unit: unit.unit, callSign: unit.call_sign, tone: tone(unit.status), at, ...this.state(position, now) });
+            }
         }
-        if (before === null || nearbyM(before, on.shown) > 0.05) {
-            on.marker.setLngLat([on.shown.lon, on.shown.lat]);
-        }
+        this.crowd.draw(faces, this.container.clientWidth, this.container.clientHeight);
+    }
+
+    private state(position: Position, now: number): { fresh: string; heading: number | null; old: string | null } {
         const fresh = freshness(position, now);
-        const seconds = ageS(position, now);
         const isMoving = (position.speed_mps ?? 0) > 1 && position.heading_deg !== null;
-        const heading = isMoving ? Math.round(position.heading_deg ?? 0) : null;
-        const isOld = fresh === "stale" || fresh === "lost";
-        const looks = [unit.status, unit.call_sign, fresh, heading, isOld ? age(seconds) : "", this.chosen === unit.unit, this.dangers.get(unit.unit)].join();
+        return {
+            fresh,
+            heading: isMoving ? Math.round(position.heading_deg ?? 0) : null,
+            old: fresh === "stale" || fresh === "lost" ? age(ageS(position, now)) : null,
+        };
+    }
+
+    private moveUnit(unit: Unit, position: Position, at: Place, now: number, seenM: number): void {
+        const on = this.onMap.get(unit.unit) ?? this.addUnit(unit, at);
+        if (nearbyM(on.drawn, at) > seenM) {
+            on.drawn = at;
+            on.marker.setLngLat([at.lon, at.lat]);
+        }
+        const { fresh, heading, old } = this.state(position, now);
+        const looks = [unit.status, unit.call_sign, fresh, heading, old, this.chosen === unit.unit, this.dangers.get(unit.unit)].join();
         if (looks !== on.looks) {
             on.looks = looks;
-            this.dress(on, unit, fresh, heading, isOld ? age(seconds) : null);
+            this.dress(on, unit, fresh, heading, old);
         }
     }
 
@@ -318,7 +473,7 @@ export class StreetMap {
             this.asks.unit(unit.unit);
         });
         const marker = new Marker({ element: face }).setLngLat([at.lon, at.lat]).addTo(this.map);
-        const made: UnitOnMap = { marker, face, arrow, label, shown: null, looks: "" };
+        const made: UnitOnMap = { marker, face, arrow, label, drawn: at, looks: "" };
         this.onMap.set(unit.unit, made);
         return made;
     }
@@ -390,18 +545,19 @@ export class StreetMap {
             },
         });
         const features: Feature[] = [];
-        for (const [unit, on] of this.onMap) {
+        const tailM = Math.max(SHOWN_DRIFT_M, TAIL_PX * this.metersPerPixel()); // under a face there is none to see
+        for (const [unit, shown] of this.shown) {
             const said = this.positions.get(unit);
-            if (on.shown !== null && said !== undefined && said.lat !== null && said.lon !== null) {
+            if (said !== undefined && said.lat !== null && said.lon !== null) {
                 const place = { lat: said.lat, lon: said.lon };
-                if (nearbyM(place, on.shown) > SHOWN_DRIFT_M) {
-                    features.push(line("tail", place, on.shown));
+                if (nearbyM(place, shown) > tailM) {
+                    features.push(line("tail", place, shown));
                 }
             }
         }
         for (const incident of this.incidents) {
             for (const sent of incident.assignments) {
-                const from = this.onMap.get(sent.unit)?.shown;
+                const from = this.shown.get(sent.unit);
                 if (sent.released_ms === null && from) {
                     features.push(line("tie", from, incident));
                 }

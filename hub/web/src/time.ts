@@ -25,9 +25,17 @@ export function heard(nowMs: number, isFirst = false): void {
 /** The hub's clock, anew each second: whoever reads it ticks. */
 export const second = signal(Date.now());
 
+/** The same clock now and then, for what nobody sees at the moment. */
+export const nowAndThen = signal(second.value);
+const NOW_AND_THEN = 15; // seconds
+
 export function startTicking(): void {
+    let ticks = 0;
     const tick = (): void => {
         second.value = hubNowMs();
+        if (ticks++ % NOW_AND_THEN === 0) {
+            nowAndThen.value = second.value;
+        }
     };
     tick();
     setInterval(tick, 1000);
