@@ -373,7 +373,8 @@ def open_sockets() -> list[int]:
     for number in range(3, 400):
         try:
             with socket.socket(fileno=socket.dup(number)) as copy:
-                found.append(copy.getpeername()[1])
+                if copy.family == socket.AF_INET:  # a test before this one may have left another kind open
+                    found.append(copy.getpeername()[1])
         except OSError:
             continue
     return found

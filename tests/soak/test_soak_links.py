@@ -29,6 +29,7 @@ def test_both_ends_notice_a_line_that_takes_everything_and_passes_nothing(
     clean(silent(ground, times=1, terminals=2, hurry=HURRY), report)
 
 
+@pytest.mark.proof  # a minute, and a row of the soak
 def test_packets_that_are_eaten_doubled_swapped_and_cut_lose_and_double_nothing(
     ground: Ground, report: Callable[[object], None]
 ) -> None:

@@ -29,6 +29,7 @@ def town(tmp_path: Path) -> str:
     return str(usual().write(tmp_path / "town.osm.pbf"))
 
 
+@pytest.mark.proof
 def test_an_import_is_measured_part_by_part(town: str) -> None:
     said = figures("hub_map", "--map", town, "--rounds", "1")
     for part in ("import", "vector tiles", "address index", "roads", "memory at the most"):

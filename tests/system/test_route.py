@@ -173,6 +173,7 @@ def on_way(drive: Drive) -> Json | None:
     return way if way is not None and way["n"] is not None and way["words"]["phase"] == "turn" else None
 
 
+@pytest.mark.proof  # two minutes of driving
 def test_the_way_comes_behind_the_assignment_follows_the_vehicle_is_redrawn_when_it_leaves_it_and_goes_with_the_release(
     made_agency: Path, tmp_path: Path, report: Callable[[object], None]
 ) -> None:

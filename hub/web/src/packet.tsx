@@ -40,7 +40,7 @@ export function Packet({ incident, known, mayTell }: { incident: Incident; known
     const hidden = Object.keys(HIDDEN).filter((label) => !mine.includes(label));
     const keep = (answer: Answer): void => {
         const said = answer.answer === NOT_ASKED ? answer : { ...answer, source };
-        void doing.go(() => tell(incident.id, incident.revision, [said]));
+        void doing.inTurn(() => tell(incident.id, incident.revision, [said]));
     };
     return (
         <div class="packet">

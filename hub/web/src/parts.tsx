@@ -111,6 +111,8 @@ export interface Doing {
     isBusy: boolean;
     /** Whether it was done. */
     go: (act: () => Promise<unknown>) => Promise<boolean>;
+    /** For answers that are tapped quickly one after the other: none is dropped because another is under way. */
+    inTurn: (act: () => Promise<unknown>) => Promise<boolean>;
     say: (wrong: string | null) => void;
 }
 
@@ -118,6 +120,7 @@ export function useDoing(): Doing {
     const [wrong, say] = useState<string | null>(null);
     const [isBusy, setBusy] = useState(false);
     const isGoing = useRef(false);
+    const before = useRef<Promise<unknown>>(Promise.resolve());
     const go = async (act: () => Promise<unknown>): Promise<boolean> => {
         if (isGoing.current) {
             return false;
@@ -136,7 +139,12 @@ export function useDoing(): Doing {
             setBusy(false);
         }
     };
-    return { wrong, isBusy, go, say };
+    const inTurn = (act: () => Promise<unknown>): Promise<boolean> => {
+        const mine = before.current.then(() => go(act));
+        before.current = mine;
+        return mine;
+    };
+    return { wrong, isBusy, go, inTurn, say };
 }
 
 export function TerminalIcon() {
