@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -368,15 +370,15 @@ def test_no_connection_is_left_open_by_a_call_that_failed() -> None:
 
 
 def open_sockets() -> list[int]:
-    """The ports that this process is connected to, by its own side."""
+    """The ports that this process is connected to over the internet's protocols, by the other side."""
     found = []
     for number in range(3, 400):
-        try:
+        with suppress(OSError):
+            if not stat.S_ISSOCK(os.fstat(number).st_mode):
+                continue  # a copy of somebody's pipe would keep it open, and whoever waits for its end waits for ever
             with socket.socket(fileno=socket.dup(number)) as copy:
-                if copy.family == socket.AF_INET:  # a test before this one may have left another kind open
+                if copy.family == socket.AF_INET:
                     found.append(copy.getpeername()[1])
-        except OSError:
-            continue
     return found
 
 
