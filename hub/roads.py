@@ -30,7 +30,6 @@ MINUTES_MAX = 4  # sizes of area in one question
 COVER_MAX = 60  # from so many at once: 0.3 s for an answer that a fleet of any size gets
 DENOISE = 0.05  # of the largest area: with 1, the engine's own, only the largest of several is told
 GENERALIZE_M = 30.0  # an area's edge finer than a house lot is seen by nobody
-LINE_UNIT = 1e6  # of an encoded polyline: six decimals
 
 T = TypeVar("T")
 
@@ -58,7 +57,7 @@ class Turn(Struct, frozen=True, kw_only=True):
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """A way by road. `line` is an encoded polyline of six decimals; `spots_of` opens it."""
+    """A way by road. `line` is an encoded polyline of six decimals; `wire.way.points_of` opens it."""
 
     line: str
     distance_m: float
@@ -176,17 +175,6 @@ class Roads:
     def close(self) -> None:
         """Let go of the engine."""
         self._link.close()
-
-
-def spots_of(line: str) -> tuple[Spot, ...]:
-    """The places of an encoded polyline of six decimals."""
-    spots: list[Spot] = []
-    lat = lon = 0
-    numbers = iter(_numbers(line))
-    for north, east in zip(numbers, numbers, strict=True):
-        lat, lon = lat + north, lon + east
-        spots.append(Spot(lat=lat / LINE_UNIT, lon=lon / LINE_UNIT))
-    return tuple(spots)
 
 
 def geojson(areas: Sequence[Area]) -> bytes:
@@ -374,17 +362,3 @@ def _read(answer: Answer, type_: type[T]) -> T:
 def _require(is_so: bool) -> None:
     if not is_so:
         raise RoadsDown("The road engine answered something else.")
-
-
-def _numbers(line: str) -> list[int]:
-    """The signed numbers of an encoded polyline: five bits a letter, the lowest first, the sign in the last bit."""
-    numbers: list[int] = []
-    value = shift = 0
-    for letter in line:
-        bits = ord(letter) - 63
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits < 32:
-            numbers.append(~(value >> 1) if value & 1 else value >> 1)
-            value = shift = 0
-    return numbers

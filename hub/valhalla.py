@@ -76,7 +76,7 @@ class Graph(Struct, frozen=True, kw_only=True):
 def find_programs(folder: Path | None = None) -> Programs | None:
     """The programs in `folder`, else in the first of the usual places that has them; None when there are none."""
     for place in PLACES_TO_LOOK if folder is None else (folder,):
-        inside = place / "valhalla"
+        inside = place.resolve() / "valhalla"  # they run in folders of their own, where no relative path leads
         found = Programs(
             build=inside / "bin" / "valhalla_build_tiles",
             service=inside / "bin" / "valhalla_service",
@@ -120,7 +120,7 @@ def build_graph(programs: Programs, osm: Path, roads: Path, say: Say) -> Graph:
     is_sorted = _require_readable(osm)
     try:
         with alone(roads):
-            graph = _build(programs, osm, roads, is_sorted, say)
+            graph = _build(programs, osm, roads.resolve(), is_sorted, say)  # the builder runs in a folder within
             point_current_at(roads, graph.id)
             return graph
     except Busy:

@@ -6,10 +6,11 @@ import itertools
 from collections.abc import Iterator, Sequence
 from math import atan2, cos, degrees, hypot, radians
 
+from hub.rings import Spot
 from wire.distance import EARTH_RADIUS_M
 from wire.fix import Fix
 from wire.state import Route, Turn
-from wire.way import encoded, line_of
+from wire.way import encoded, line_of, points_of
 
 LAT, LON = 39.96, -83.0
 
@@ -106,3 +107,8 @@ def driven(
         yield float(second), along, a_fix(east + err_east, north + err_north, course, mps)
         second += 1
         along += mps
+
+
+def spots_of(line: str) -> tuple[Spot, ...]:
+    """The places of an encoded polyline."""
+    return tuple(Spot(lat=lat, lon=lon) for lat, lon in points_of(line))

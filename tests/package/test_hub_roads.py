@@ -20,10 +20,11 @@ import pytest
 from hub.engine import BUSY_S_MAX, HUNG_S_MAX, Endpoint, is_hung
 from hub.rank import Travel
 from hub.road_link import OPEN_MAX, PAUSE_S
-from hub.roads import CHUNK, OffTheRoads, Ring, Roads, RoadsDown, Spot, geojson, spots_of
+from hub.roads import CHUNK, OffTheRoads, Ring, Roads, RoadsDown, Spot, geojson
 from hub.valhalla import Graph
 from tests.patience import PATIENCE_S
 from tests.ports import free_port
+from tests.ways import spots_of
 
 HERE = Spot(lat=42.45, lon=-101.35)
 Asked = dict[str, list[dict[str, float]]]

@@ -21,10 +21,11 @@ from osmium.osm.mutable import Node, Way
 
 from demo.city import draw_city
 from hub.engine import RUN_FOLDER, Engine
-from hub.roads import OffTheRoads, Ring, Roads, RoadsDown, Spot, spots_of
+from hub.roads import OffTheRoads, Ring, Roads, RoadsDown, Spot
 from hub.valhalla import Graph, Programs, RoadsError, build_graph, current_graph, find_programs, tiles_of
 from tests.patience import PATIENCE_S
 from tests.road_engine import COLUMBUS, road_engine
+from tests.ways import spots_of
 from wire.distance import distance_m
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("roads")]
@@ -385,6 +386,20 @@ def test_unsorted_input_is_sorted_first(programs: Programs, extract: Path, tmp_p
     assert any(line.startswith("sorting: ") for line in told)
     assert next(tiles_of(tmp_path / "roads", graph).glob("2/**/*.gph"), None) is not None
     assert {entry.name for entry in (tmp_path / "roads" / graph.id).iterdir()} == {"graph.json", "tiles"}
+
+
+def test_roads_are_built_in_a_home_that_is_named_from_here(
+    programs: Programs, extract: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert current_graph(Path("roads")) is None
+    graph = build_graph(programs, Path(os.path.relpath(extract)), Path("roads"), print)
+    assert current_graph(tmp_path / "roads") == graph
+
+
+def test_programs_named_from_here_are_found_for_any_folder(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(programs.build.parent)
+    assert find_programs(Path("../..")) == programs
 
 
 def test_a_builder_that_fails_halfway_leaves_the_roads_as_they_were(

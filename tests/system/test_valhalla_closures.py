@@ -14,7 +14,6 @@ from hub.closures import EDGES_KM_MAX, RING_CORNERS_MAX
 from hub.rank import Travel
 from hub.replay import replayed
 from hub.rings import Ring, Spot, edge_m, holds
-from hub.roads import spots_of
 from hub.valhalla import CLOSED_CORNERS_MAX, CLOSED_LENGTH_M_MAX
 from tests.patience import PATIENCE_S
 from tests.screens.console_world import Page
@@ -27,6 +26,7 @@ from tests.system.test_ranking_by_road import (  # the fixtures of a city with a
     ranked_by_road,
     site,
 )
+from tests.ways import spots_of
 
 __all__ = ["city", "imported", "programs", "site"]
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("roads")]
