@@ -10,8 +10,8 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
+from hub.assembly import HUNG_S_MAX
 from hub.link import BATCH_RECORDS, CONNECT_S_MAX, Received, pause_s, take_batch
-from hub.main import HUNG_S_MAX
 from serving.beats import ROUND_S_MAX
 from wire.topics import Up, UpTopic, text
 

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from sqlalchemy import select
 
 from hub import main, schema, settings, store
+from hub.assembly import require_ports
+from hub.pipes import Pipes
 from hub.settings import SettingsError
 from tests.ports import free_port
 from tests.terminal_fleet import TerminalFleet
@@ -122,31 +124,35 @@ def test_a_port_in_use_is_named_with_its_section(section: str) -> None:
             'agency = "L"\n' + "".join(f"[{name}]\nport = {number}\n" for name, number in ports.items())
         )
         with pytest.raises(SettingsError, match=rf"port {port} on 127\.0\.0\.1 for \[{section}\]"):
-            main.require_ports(wanted)
+            require_ports(wanted)
 
 
-def test_a_pipe_that_breaks_or_ends_ends_the_process_and_one_that_was_told_to_does_not() -> None:
-    failed: list[str] = []
-
+def test_a_pipe_that_breaks_or_ends_ends_the_process() -> None:
     def broken() -> None:
         raise RuntimeError("anything")
 
-    main.pipe("broken", broken, failed.append, Event()).join(5)
-    main.pipe("ended", lambda: None, failed.append, Event()).join(5)
+    for name, run in (("broken", broken), ("ended", lambda: None)):
+        stop = Event()
+        pipes = Pipes(stop)
+        pipes.start(name, run).join(5)
+        assert (pipes.failures, stop.is_set()) == ((name,), True)
+
+
+def test_a_pipe_that_ends_because_it_was_told_to_is_no_failure() -> None:
     told = Event()
     told.set()
-    main.pipe("told", lambda: None, failed.append, told).join(5)
-    assert failed == ["broken", "ended"]
+    pipes = Pipes(told)
+    pipes.start("told", lambda: None).join(5)
+    assert pipes.failures == ()
 
 
 def test_a_broken_thread_that_is_no_pipe_ends_the_process_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    failed: list[str] = []
-
     def broken() -> None:
         raise RuntimeError("anything")
 
-    monkeypatch.setattr(threading, "excepthook", main.end_with(failed.append, Event()))
+    pipes = Pipes(Event())
+    monkeypatch.setattr(threading, "excepthook", pipes.died)
     network = threading.Thread(target=broken, name="network")
     network.start()
     network.join(5)
-    assert failed == ["network"]
+    assert pipes.failures == ("network",)
