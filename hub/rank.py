@@ -42,7 +42,7 @@ _NO_SKILL = {
 }
 _NO_LANGUAGE = {"ase": "nobody aboard who signs"}
 _NO_LICENSE = {"may_hold": "no one licensed to hold"}
-_BEFORE_ARRIVAL = frozenset({Status.ASSIGNED, Status.ACKNOWLEDGED, Status.EN_ROUTE})
+BEFORE_ARRIVAL = frozenset({Status.ASSIGNED, Status.ACKNOWLEDGED, Status.EN_ROUTE})
 
 _BUSY_WORDS = {
     Status.ASSIGNED: "assigned to",
@@ -377,7 +377,7 @@ def _may_be_diverted(
         return False
     if need.priority is None or errand.priority <= need.priority:
         return False
-    if status_from(unit.status) not in _BEFORE_ARRIVAL:
+    if status_from(unit.status) not in BEFORE_ARRIVAL:
         return False
     left_m = _left_m(errand, position, now_ms)
     return left_m is not None and left_m > rules.arrived_m + _doubt_s(position, now_ms) * ASSUMED_MPS

@@ -12,11 +12,12 @@ from hub.closest import BY_ROAD, NO_FASTER, Answer, Question, closest
 from hub.deeds import Deed, note, require_name, said_why, the_open
 from hub.errors import Refused
 from hub.positions import Position
-from hub.rank import DEFAULTS, Candidate, Rules, first_fit
+from hub.rank import BEFORE_ARRIVAL, DEFAULTS, Candidate, Rules, first_fit
 from hub.rankings import ByRoad
 from hub.rings import Spot, holds
-from hub.schema import account, assignment, device, incident, ranking, unit
+from hub.schema import account, assignment, device, incident, ranking, unit, unit_now
 from hub.snapshot import UnitView, is_usable
+from wire.status import status_from
 
 
 class Sending(Struct, frozen=True, kw_only=True):
@@ -89,7 +90,7 @@ def _closed_words(asked: Question, answer: Answer) -> tuple[str, ...]:
 
 
 def assign(connection: Connection, incident_id: str, sending: Sending, deed: Deed) -> bool:
-    """Send the unit; False when this very request was done before."""
+    """Send the unit; False when this very request was done before. What the list said it would be taken from, it is."""
     before = connection.execute(select(assignment).where(assignment.c.assignment == sending.id)).first()
     if before is not None:
         if (before.incident, before.unit) != (incident_id, sending.unit):
@@ -97,10 +98,13 @@ def assign(connection: Connection, incident_id: str, sending: Sending, deed: Dee
         return False
     require_name(sending.id)
     the_open(connection, incident_id)
+    chosen = _chosen(connection, incident_id, sending)
     reason = _reason_for(connection, incident_id, sending)
     device_id = _terminal_of(connection, sending.unit)
     _require_not_there(connection, sending.unit, incident_id)
     _require_still_so(connection, incident_id, sending)
+    if chosen.diverted_from is not None:
+        _take_from(connection, chosen, incident_id, deed)
     connection.execute(
         insert(assignment).values(
             assignment=sending.id,
@@ -131,16 +135,41 @@ def release(connection: Connection, assignment_id: str, reason: str, deed: Deed)
     return str(found.incident)
 
 
-def _reason_for(connection: Connection, incident_id: str, sending: Sending) -> str | None:
-    """Why this unit and not the first: None when it is the first."""
+def _chosen(connection: Connection, incident_id: str, sending: Sending) -> Candidate:
     candidates = rankings.candidates_of(connection, sending.ranking, incident_id)
     if candidates is None:
         raise Refused("not_found", "That ranking is not of this incident. Rank the units again.")
-    if sending.unit not in {candidate.unit for candidate in candidates}:
-        raise Refused("not_found", "That unit was not in the ranking. Rank the units again.")
+    for candidate in candidates:
+        if candidate.unit == sending.unit:
+            return candidate
+    raise Refused("not_found", "That unit was not in the ranking. Rank the units again.")
+
+
+def _reason_for(connection: Connection, incident_id: str, sending: Sending) -> str | None:
+    """Why this unit and not the first: None when it is the first."""
+    candidates = rankings.candidates_of(connection, sending.ranking, incident_id) or ()
     if first_fit(candidates) == sending.unit:
         return None
     return said_why(sending.reason or "", "Another unit is first. Say why you send this one.")
+
+
+def _take_from(connection: Connection, chosen: Candidate, incident_id: str, deed: Deed) -> None:
+    """Release the unit from the lesser incident that its list named; Refused once it may be with somebody there."""
+    lesser = select(incident.c.incident).where(incident.c.number == chosen.diverted_from).scalar_subquery()
+    errand = connection.execute(
+        select(assignment.c.assignment).where(
+            assignment.c.unit == chosen.unit, assignment.c.incident == lesser, assignment.c.released_ms.is_(None)
+        )
+    ).scalar()
+    if errand is None:
+        return
+    status = connection.execute(select(unit_now.c.status).where(unit_now.c.unit == chosen.unit)).scalar()
+    if status_from(status or "") not in BEFORE_ARRIVAL:
+        raise Refused(
+            "busy", f"{chosen.call_sign} is not on its way to #{chosen.diverted_from} any more. Rank the units again."
+        )
+    number = connection.execute(select(incident.c.number).where(incident.c.incident == incident_id)).scalar_one()
+    release(connection, errand, f"Sent to #{number}, more urgent", deed)
 
 
 def _terminal_of(connection: Connection, unit_id: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from sqlalchemy import select
+
 from hub import schema
 from hub.rank import BOOK
 from tests.screens.console_world import Page, World
-from tests.screens.test_console_dispatch import as_json, rank, send
+from tests.screens.test_console_dispatch import as_json, audited, rank, send
 
 
 def test_of_two_dispatchers_who_send_one_unit_from_two_lists_the_second_is_told_by_name(hub: World) -> None:
@@ -22,6 +24,36 @@ def test_of_two_dispatchers_who_send_one_unit_from_two_lists_the_second_is_told_
     assert candidates[0]["call_sign"] == "CARE-4"
     assert [one["diverted_from"] for one in candidates if one["call_sign"] == "CARE-2"] == [2]
     assert send(other, "i3", "u2", again["ranking"], "s3", reason="This is more urgent")[0] == 201
+
+
+def on(hub: World, unit: str) -> dict[str, str | None]:
+    """The incidents this unit was sent to, with who took it off."""
+    rows = select(schema.assignment.c.incident, schema.assignment.c.released_by).where(schema.assignment.c.unit == unit)
+    with hub.engine.begin() as connection:
+        return {row.incident: row.released_by for row in connection.execute(rows)}
+
+
+def test_a_unit_that_is_sent_to_something_more_urgent_is_taken_from_the_lesser_in_the_same_act(hub: World) -> None:
+    nina = hub.signed_in("nina")
+    send(nina, "i2", "u2", rank(nina, "i2")["ranking"], "s1", reason="Knows this person")
+    hub.now_ms += 1000
+    shown = rank(nina, "i3")["ranking"]
+    for _ in range(2):  # a line that broke, and the same words again
+        assert send(nina, "i3", "u2", shown, "s2", reason="This is more urgent")[0] in (200, 201)
+    assert on(hub, "u2") == {"i2": "nina", "i3": None}
+    assert audited(hub)[-2:] == ["assignment_released", "assignment_made"]
+
+
+def test_a_unit_that_has_come_to_the_lesser_since_the_list_is_not_taken_from_it(hub: World) -> None:
+    nina = hub.signed_in("nina")
+    send(nina, "i2", "u2", rank(nina, "i2")["ranking"], "s1", reason="Knows this person")
+    hub.now_ms += 1000
+    shown = rank(nina, "i3")["ranking"]
+    with hub.engine.begin() as connection:
+        connection.execute(schema.unit_now.update().where(schema.unit_now.c.unit == "u2").values(status="on_scene"))
+    status, refused = send(nina, "i3", "u2", shown, "s2", reason="This is more urgent")
+    assert (status, refused["message"]) == (409, "CARE-2 is not on its way to #2 any more. Rank the units again.")
+    assert on(hub, "u2") == {"i2": None}
 
 
 def test_a_unit_whose_other_errand_was_on_the_list_may_be_sent_all_the_same(hub: World) -> None:

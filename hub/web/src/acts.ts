@@ -5,7 +5,7 @@
 // line that broke, is the same act, and the hub does it once.
 
 import { signal } from "@preact/signals";
-import { No, get, post, sentence } from "./api";
+import { No, get, post } from "./api";
 import type { Answer, Assignment, Changed, Hint, Incident, NewCaution, Opening, Place, Ranked } from "./shapes";
 import { type Side, card, chosenIncident, incidents } from "./state";
 import { hubNowMs } from "./time";
@@ -186,27 +186,19 @@ export async function sendFirst(id: string): Promise<void> {
     await sendUnit(id, first.unit);
 }
 
-/** Send a unit of the list that is on the screen; `reason`: why not the first. A unit that is on its way to something
- * lesser is taken from it. */
+/** Send a unit of the list that is on the screen; `reason`: why not the first. The hub takes a unit
+ * from something lesser that it is on its way to. */
 export async function sendUnit(id: string, unit: string, reason?: string): Promise<void> {
     const { ranked } = current(id);
     const candidate = ranked.candidates.find((one) => one.unit === unit || sameWord(one.call_sign, unit));
     if (candidate === undefined) {
         throw new No("not_found", `${unit} is not on the list. Rank the units again.`);
     }
-    const was = candidate.diverted_from;
     await once<Assignment>(`/api/v1/incidents/${id}/assignments`, {
         unit: candidate.unit,
         ranking: ranked.ranking,
         ...(reason === undefined ? {} : { reason }),
     });
-    if (was !== null) {
-        try {
-            await leave(was, candidate.unit, number(id));
-        } catch (no) {
-            throw new No("half", `${candidate.call_sign} is sent, and still on #${was} too: ${sentence(no)}`);
-        }
-    }
 }
 
 /** Take a unit off; `unit` is its id or its call sign. */
@@ -291,17 +283,6 @@ function current(id: string): Shown {
         throw new No("old_list", "The list is more than a minute old. Rank again, then send.");
     }
     return shown;
-}
-
-async function leave(lesser: number, unit: string, forNumber: number | null): Promise<void> {
-    const from = incidents.value.find((one) => one.number === lesser);
-    if (from !== undefined) {
-        await release(from.id, unit, forNumber === null ? "Sent to something more urgent" : `Sent to #${forNumber}, more urgent`);
-    }
-}
-
-function number(id: string): number | null {
-    return incidents.value.find((one) => one.id === id)?.number ?? null;
 }
 
 function sameWord(one: string, other: string): boolean {
