@@ -58,7 +58,7 @@ class _Drive:
 @click.option("--home", type=click.Path(path_type=Path), required=True)
 def cli(file: Path, home: Path) -> None:
     """Drive the journey; "ready" on standard output, and at the end what was sent, as JSON."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(logger_factory=structlog.WriteLoggerFactory(sys.stderr))
     journey = msgspec.msgpack.decode(file.read_bytes(), type=Journey)
     drive = _Drive()
     paho.mqtt.client.time_func = drive.mono_s

@@ -117,7 +117,7 @@ class _Terminal:
 def cli(home: Path, name: str, records: int, notes: int) -> None:
     """Say "ready" and how many bytes are owed, then do what standard input says. With something owed, it connects when it
     is told to go or to live."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(logger_factory=structlog.WriteLoggerFactory(sys.stderr))
     terminal = _Terminal(home, name)
     size = _fill(terminal, records, notes) if records else 0
     if not records:

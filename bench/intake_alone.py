@@ -115,7 +115,7 @@ class _Nobody:
 @click.group()
 def cli() -> None:
     """A subscriber of every terminal, until it has had `count` messages."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(logger_factory=structlog.WriteLoggerFactory(sys.stderr))
 
 
 @cli.command()

@@ -27,6 +27,7 @@ from edge.room import MB
 from edge.settings import SettingsError
 from edge.store import Store, StoreGone
 from firmware_bridge import pins
+from serving import logs
 
 __all__ = ["LEDGER_FILE", "TRAIL_FILE", "cli"]
 
@@ -57,7 +58,7 @@ def run(home: Path) -> None:
         signal.signal(number, ended.by_signal)
     threading.excepthook = ended.by_thread
     os.umask(0o077)
-    _log_to_stderr()
+    logs.to_stderr()
     try:
         _run(home, ended)
     except SettingsError as wrong:
@@ -251,15 +252,3 @@ def _let_out(terminal: Terminal, for_s_max: float) -> None:
     until_s = time.monotonic() + for_s_max
     while terminal.is_in_memory_only and time.monotonic() < until_s:
         time.sleep(0.05)
-
-
-def _log_to_stderr() -> None:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import signal
@@ -16,7 +15,6 @@ from threading import Event
 
 import click
 import msgspec
-import structlog
 from sqlalchemy import Engine
 
 from hub import (
@@ -48,6 +46,7 @@ from hub.settings import (
     parse,
     text_of,
 )
+from serving import logs
 from wire.codec import Malformed, decode
 from wire.keys import (
     BACKUP_PUBLIC,
@@ -104,7 +103,7 @@ def init(home: Path, keys: Path, agency: str | None, console_port: int, api_port
 @HOME
 def serve(home: Path) -> None:
     """Run the hub until it is told to stop."""
-    _log_to_stderr()
+    logs.to_stderr()
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -321,19 +320,6 @@ def _bbox(text: str) -> BBox:
     except ValueError:
         raise SettingsError("--bbox is west,south,east,north in degrees, as -83.2,39.8,-82.8,40.1") from None
     return west, south, east, north
-
-
-def _log_to_stderr() -> None:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
 
 
 def _now_ms() -> int:

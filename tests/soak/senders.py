@@ -288,7 +288,7 @@ def main(hurry: int, saved: Path, homes: Sequence[str]) -> None:
         setattr(module, name, type(getattr(module, name))(getattr(module, name) / hurry))
     logging.disable()
     structlog.configure(
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
     )
     threading.excepthook = lambda args: _died(f"{args.thread}: {args.exc_type}: {args.exc_value}")
