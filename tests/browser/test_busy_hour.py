@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.system, pytest.mark.proof, pytest
 LOST_MS_MAX = 120_000  # the keep-alive, half of it again, and what the hub waits before it says so
 SETTLED_MS = 500  # a list that came just now is not acted on by a key
 WAY = ["acknowledged", "en_route", "on_scene", "contact", "clearing", "available"]
+DRAWN_MS = 1_500  # streets and markers that move are at rest by then
 PICTURES = "TANDEM_PICTURES"  # a folder for what the screen looked like, for whoever wants to judge it
 
 
@@ -137,6 +138,7 @@ class Hour:
     def look(self, name: str) -> None:
         """A picture for whoever wants to judge the screen."""
         if folder := os.environ.get(PICTURES):
+            self.page.wait_for_timeout(DRAWN_MS)
             self.page.screenshot(path=Path(folder, f"{name}.png"))
 
 
@@ -239,12 +241,13 @@ def test_a_busy_hour_goes_by_without_a_mouse_and_nobody_is_forgotten(hour: Hour)
 
     # a road is closed beside the next call: its list goes around it, and says so
     page.keyboard.press("x")
-    page.get_by_role("button", name="Street").press("Enter")
+    page.get_by_role("button", name="Street", exact=True).press("Enter")
     page.keyboard.press("Space")
     page.keyboard.press("ArrowRight")
     page.wait_for_timeout(700)
     page.keyboard.press("Space")
     page.keyboard.press("Enter")
+    expect(page.get_by_label("Why", exact=True)).to_be_focused()
     page.keyboard.type("Water main")
     hour.look("4-closing")
     page.keyboard.press("Enter")

@@ -1,7 +1,7 @@
 // Over the map: what can be laid on it, what lies on it now and from when that is, and the drawing of a closed road.
 
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { sentence } from "./api";
 import {
     HOURS,
@@ -127,7 +127,8 @@ function Drawing() {
     const hours = useSignal<number | null>(4);
     const wrong = useSignal<string | null>(null);
     const field = useRef<HTMLInputElement>(null);
-    useEffect(() => {
+    // before the next picture: whoever goes on typing at once loses no letter
+    useLayoutEffect(() => {
         if (drawn.isDrawn) {
             field.current?.focus();
         }

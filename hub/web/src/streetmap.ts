@@ -212,9 +212,23 @@ export class StreetMap {
         this.map.fitBounds(bounds, { animate: true, padding: RIM_PX * 2, maxZoom: this.map.getZoom() });
     }
 
-    /** A person asked to see this place. */
+    /** A person asked to see this place: it comes to the middle of what no card covers. */
     goTo(place: Place): void {
-        this.map.easeTo({ center: [place.lon, place.lat], zoom: Math.max(this.map.getZoom(), CLOSE_ZOOM) });
+        const center: [number, number] = [place.lon, place.lat];
+        requestAnimationFrame(() => {
+            // a card that opens with it is there by now
+            this.map.easeTo({ center, zoom: Math.max(this.map.getZoom(), CLOSE_ZOOM), offset: [this.freeMiddle(), 0] });
+        });
+    }
+
+    /** How far right of the map's middle the middle of its free part is, in pixels. */
+    private freeMiddle(): number {
+        const map = this.container.getBoundingClientRect();
+        const card = this.container.parentElement?.querySelector(".card-over")?.getBoundingClientRect();
+        if (card === undefined) {
+            return 0;
+        }
+        return card.left - map.left > map.right - card.right ? (card.left - map.right) / 2 : (card.right - map.left) / 2;
     }
 
     /** Whether the unit is somewhere, and the map goes there. */
