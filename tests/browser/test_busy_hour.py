@@ -38,6 +38,7 @@ class Hour:
         self.console = web.Browser(fleet.console)
         login = fleet.login("dispatcher")
         self.console.submit("/signin", {"account": login.account, "password": login.password})
+        self.console.csrf = self.console.json("/api/v1/me")["csrf"]
         self.addresses = self._addresses()
 
     def _addresses(self) -> Iterator[str]:
@@ -257,7 +258,7 @@ def test_a_busy_hour_goes_by_without_a_mouse_and_nobody_is_forgotten(hour: Hour)
     by_phone = hour.open(next(addresses), "Asks for a number to call, no danger")
     hour.settled()
     if find_programs() is not None:
-        expect(page.get_by_role("complementary", name="Incident")).to_contain_text("1 closure")
+        expect(page.get_by_role("complementary", name="Incident")).to_contain_text("closure")
     hour.say(f"settle {by_phone}")
     hour.said(f"#{by_phone} is settled by phone.")
 
@@ -284,7 +285,7 @@ def test_a_busy_hour_goes_by_without_a_mouse_and_nobody_is_forgotten(hour: Hour)
         hour.look("7-nobody-free")
         same = hour.open(next(addresses), "Sister of the one before")
         hour.say(f"merge {same} {waits}")
-        hour.said(f"#{same} is part of #{waits} now.")
+        hour.said(f"#{same} goes on as #{waits}.")
         hour.say(f"link {waits} {first}")
 
         # another system's call comes twice over its line and is one incident
