@@ -49,6 +49,11 @@ class Numbers(Struct, frozen=True, kw_only=True):
         """How many records the hub has not said it holds."""
         return self.next - self.lowest_owed
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the hub lacks what is not held here any more: until a birth says so, it waits for that."""
+        return self.lowest_held > self.through + 1
+
     def range(self, name: str, marks: tuple[Mark, ...] = ()) -> LogRange:
         """The same for a birth."""
         return LogRange(

@@ -58,6 +58,7 @@ class _Log:
         self.tries = 0
         self.resend_s: float | None = None
         self.ahead = AHEAD_RECORDS
+        self.is_cut_off = False  # the hub lacks what is not held here any more
         self.hot = 1  # everything below was owed when the connection began; what comes after, somebody may wait for
 
     @property
@@ -174,10 +175,20 @@ class Sync:
         if is_here:
             self._resume()
 
-    def log_at(self, log: str, lowest_owed: int, upcoming: int, epoch: int, now_s: float) -> None:
-        """`log` was read: from where it is owed, the number the next record will take, the epoch of its receipt."""
+    def log_at(
+        self, log: str, lowest_owed: int, upcoming: int, epoch: int, now_s: float, *, is_cut_off: bool = False
+    ) -> None:
+        """`log` was read: from where it is owed, the number the next record will take, the epoch of its receipt, and
+        whether the hub lacks what is not held any more.
+
+        A full disk lets go of what a hub has receipted. When that happens between the birth to a restored hub and its
+        answer, the birth promised records that are gone, and the hub would wait for them until the next one.
+        """
         state = self._logs[log]
         state.epoch = epoch
+        if is_cut_off and not state.is_cut_off:
+            self.bear_again()
+        state.is_cut_off = is_cut_off
         if upcoming > state.next and self.is_flowing:
             state.hot = upcoming
         before, state.lowest_owed, state.next = state.lowest_owed, lowest_owed, upcoming
@@ -266,9 +277,9 @@ class Sync:
         """A hub of this epoch has not yet said how far it holds each log.
 
         If it was restored, what was receipted before may be gone, and only its answer to a birth can say so: a log of
-        which nothing seems to be owed would never ask.
+        which nothing seems to be owed would never ask. And only a birth can tell it what will never come.
         """
-        return self.is_flowing and any(log.epoch < self._epoch for log in self._logs.values())
+        return self.is_flowing and any(log.epoch < self._epoch or log.is_cut_off for log in self._logs.values())
 
     def _room(self, is_urgent: bool) -> tuple[int, int]:
         """How many records and bytes may be opened. What is urgent does not wait for a place behind the backlog."""

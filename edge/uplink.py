@@ -424,7 +424,14 @@ class Uplink:
     def _look(self) -> None:
         for name, store in self._logs.items():
             numbers, oldest_ms = store.do(_standing)
-            self._sync.log_at(name, numbers.lowest_owed, numbers.next, numbers.hub_epoch, self._clock.mono_s())
+            self._sync.log_at(
+                name,
+                numbers.lowest_owed,
+                numbers.next,
+                numbers.hub_epoch,
+                self._clock.mono_s(),
+                is_cut_off=numbers.is_cut_off,
+            )
             if name == LEDGER:
                 self._live.owes(numbers.unsent, oldest_ms)
 

@@ -369,6 +369,25 @@ def test_a_birth_to_a_hub_that_has_answered_before_is_said_once() -> None:
     assert sender.sync.wait_s(sender.now_s) is None
 
 
+def test_a_hub_that_waits_for_what_is_gone_is_told_by_a_birth_until_it_answers() -> None:
+    """A full disk let go of it after the birth to a restored hub, which then answered that it lacks it."""
+    sender = unanswered(epoch=2)
+    sender.sync.log_at("ledger", 2, 4, 2, 0)
+    sender.sync.log_at("trail", 93, 249, 2, 0, is_cut_off=True)
+    assert sender.sync.is_birth_due, "at once"
+    sender.sync.born(sender.now_s)
+    for _ in range(3):
+        wait_s = sender.sync.wait_s(sender.now_s)
+        assert wait_s is not None and wait_s <= RESEND_S_MAX
+        sender.wait(wait_s)
+        sender.sync.log_at("trail", 93, 249, 2, sender.now_s, is_cut_off=True)
+        assert sender.sync.is_birth_due, "the one before was eaten"
+        sender.sync.born(sender.now_s)
+    sender.sync.log_at("trail", 93, 249, 2, sender.now_s)
+    sender.wait(RESEND_S_MAX)
+    assert not sender.sync.is_birth_due
+
+
 def test_a_record_that_was_eaten_with_its_answer_goes_again_on_the_same_connection() -> None:
     sender = Sender(ledger=1).up()
     assert sender.send() == [("ledger", 1)]
