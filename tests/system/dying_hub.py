@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from hub import main
+from hub import assembly, main
 from hub.link import Link
 from wire.topics import Receipts, Topic
 
@@ -25,5 +25,5 @@ class Dying(Link):
 
 
 if __name__ == "__main__":
-    main.Link = Dying  # type: ignore[misc]
+    assembly.Link = Dying  # type: ignore[misc]
     main.cli(prog_name="tandem-hub")

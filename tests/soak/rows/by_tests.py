@@ -132,11 +132,20 @@ BY_ROW: dict[str, tuple[str, tuple[str, ...]]] = {
             "tests/screens/test_console_board.py::test_a_dropped_page_starts_again_from_a_snapshot",
         ),
     ),
+    "F32b": (
+        "road engine dead, hung, or without an answer in time",
+        (
+            "tests/package/test_hub_roads.py",
+            "tests/system/test_valhalla.py::test_an_engine_that_hangs_keeps_nobody_waiting_and_is_replaced",
+            "tests/system/test_valhalla.py::test_an_engine_that_was_killed_is_started_again",
+            "tests/system/test_ranking_by_road.py"
+            "::test_when_the_engine_is_gone_the_list_is_by_straight_line_as_without_one",
+        ),
+    ),
 }
 
 LATER = {
     "F18": ("revoked while connected", "comes with the revocation of a device"),
-    "F32b": ("road engine dead", "comes with the road engine"),
 }
 
 
