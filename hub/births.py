@@ -75,7 +75,7 @@ def take_presence(batch: Batch, device: Device, said: Presence) -> None:
     earlier = None
     if current is not None and said.boot != current.boot:
         earlier = clones.earlier(batch.connection, device.device, said)
-        if earlier is not None and not clones.is_news(said, earlier, current):
+        if earlier is not None and not clones.is_news(batch, said, earlier, current):
             batch.marks.drop(Dropped.EARLIER_BOOT)
             return
     elif (

@@ -6,7 +6,8 @@ apart is their log: the copy counts on under the numbers of the original. Four t
 * a birth whose marks name other bytes than we hold under one of its numbers;
 * a record with a number that we hold with other bytes;
 * a birth that counts less than we hold;
-* a birth of an earlier power-on that is newer than everything heard from it, after a later one was born.
+* a birth of an earlier power-on that is newer than everything heard from it, after a later one was born; but not when
+  what was heard of it came back with a backup: births of the lost days are new to a restored hub and to nobody else.
 
 The first two say who the stranger is: the log that is held wins, because people have acted on it. All that comes from
 the stranger's power-on is kept apart, whole, and is answered by nothing but a receipt that names the bytes we hold, by
@@ -22,7 +23,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from hub import audit, schema
+from hub import audit, schema, store
 from hub.arrivals import Arrival
 from hub.batch import Batch
 from hub.logs import stored_tip
@@ -73,13 +74,14 @@ def earlier(connection: Connection, device: str, said: Presence) -> Row[tuple[ob
     return connection.execute(select(table).where(table.c.device == device, table.c.boot == said.boot)).first()
 
 
-def is_news(said: Presence, known: Row[tuple[object, ...]], current: Row[tuple[object, ...]]) -> bool:
+def is_news(batch: Batch, said: Presence, known: Row[tuple[object, ...]], current: Row[tuple[object, ...]]) -> bool:
     """Whether this birth, of a power-on before the `current` one, was said after that one's.
 
     What the broker kept and says again is not newer than what we heard; and births of one device come in their order, so
     one that comes after the birth of a later power-on was said after it.
     """
-    return bool(current.mono_ms >= 0 and 0 <= known.mono_ms < said.mono_ms)
+    is_later = bool(current.mono_ms >= 0 and 0 <= known.mono_ms < said.mono_ms)
+    return is_later and known.id > (store.fact(batch.connection, store.OLD_BOOTS) or 0)
 
 
 def take_turns(

@@ -27,6 +27,7 @@ LOCK_FILE = "lock"
 NEWEST = "0006"  # of the steps in hub/migrations; a test says when it is not
 WAIT_S = 20.0  # for the one connection; a transaction takes milliseconds, so this is only ever reached by a fault
 EPOCH = "epoch"
+OLD_BOOTS = "old_boots"  # the last row of `boot` that came back with a backup
 FAILS = (DBAPIError, TimeoutError)  # locked, full or gone; or so many wait for a locked one that our turn never came
 
 _PRAGMAS: dict[str, str | int] = {
@@ -108,9 +109,10 @@ def epoch(connection: Connection) -> int:
 
 
 def raise_epoch(connection: Connection, at_least: int = 0) -> int:
-    """Begin a new state epoch, and say which."""
+    """Begin a new state epoch, and say which. What was heard of the power-ons so far is from before it."""
     new = max(epoch(connection) + 1, at_least)
     keep_fact(connection, EPOCH, new)
+    keep_fact(connection, OLD_BOOTS, connection.execute(select(func.max(schema.boot.c.id))).scalar() or 0)
     return new
 
 

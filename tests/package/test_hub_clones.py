@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from hub import alarms, clones, schema
+from hub import alarms, clones, schema, store
 from hub.arrivals import Arrival
 from tests.hub_agency import NOW_MS, Agency, Terminal
 from wire import records
@@ -128,6 +128,20 @@ def test_a_birth_that_the_broker_says_again_is_no_evidence(agency: Agency) -> No
     agency.take(terminal.birth())
     agency.take(earlier, earlier)
     assert flagged(agency) == {}
+
+
+def test_a_birth_of_the_lost_days_is_no_evidence_to_a_restored_hub(agency: Agency) -> None:
+    """The backup knows an earlier birth of that power-on, and the broker says a later one again."""
+    terminal = agency.one
+    agency.take(terminal.birth())
+    with agency.engine.begin() as connection:
+        store.raise_epoch(connection)  # what came since is lost
+    lost = terminal.birth()
+    terminal.boot = b"n" * 16
+    agency.take(terminal.birth())
+    agency.take(lost)
+    assert flagged(agency) == {}
+    assert agency.take(terminal.birth()).births == ("d-one",), "the board that is here goes on"
 
 
 def test_an_emergency_is_raised_whoever_presses(agency: Agency) -> None:
