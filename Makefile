@@ -7,7 +7,7 @@ PYTHON  ?= python3
 UI_OUT  := hub/web/static/dist/.built
 UI_IN   := package.json package-lock.json build.mjs tsconfig.json \
            $(shell find hub/web/src edge/screen/src -type f 2>/dev/null)
-WORKERS ?= 3  # on two cores: half of the tests wait for a receiver, a browser or a broker
+WORKERS ?= 4  # on two cores: half of the tests wait for a receiver, a browser or a broker
 FIRST   ?= 0
 TOTAL   ?= 1000000
 SOAK_OUT ?= var/soak.txt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +13,14 @@ from threading import Thread
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from demo.city import draw_city
+from hub import sessions
 from hub.coverage import Reach, nobody
+from hub.maps import import_map
 from hub.web.app import BUILT
 from serving.server import http_server
 from tests.patience import PATIENCE_MS
-from tests.screens.console_world import PASSWORD, World, world
+from tests.screens.console_world import World, world
 
 CHROMIUM = "/usr/bin/chromium"
 CHROMIUM_ARGS = (
@@ -52,6 +56,17 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def city_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an imported map with its addresses. It takes ten seconds: who uses it is of the group "city"."""
+    if shutil.which("tilemaker") is None:
+        pytest.skip("tilemaker draws the map; apt-get install tilemaker")
+    home = tmp_path_factory.mktemp("city")
+    draw_city(home / "city.osm.pbf", 1)
+    import_map(home / "city.osm.pbf", home, None, lambda _said: None)
+    return home
+
+
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     with serving(tmp_path) as made:
@@ -83,13 +98,13 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
 
 
 def sign_in(context: BrowserContext, served: Served, account: str = "nina", *, with_axe: bool = False) -> Page:
-    """The board as `account` sees it, its map drawn."""
+    """The board as `account` sees it, its map drawn. The door itself is tried where it is the subject."""
+    with served.hub.engine.begin() as connection:
+        begun = sessions.begin(connection, account, round(time.time() * 1000))
+    context.add_cookies([{"name": "tandem-console", "value": begun.token, "url": served.address}])
     page = context.new_page()
     if with_axe:
         page.add_init_script(path=AXE)
-    page.goto(f"{served.address}/signin")
-    page.get_by_label("Name").fill(account)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    page.goto(served.address)
     page.wait_for_selector("[data-ready]")
     return page

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
@@ -12,9 +11,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 from sqlalchemy import select
 
-from demo.city import draw_city
 from hub import schema
-from hub.maps import import_map
 from tests.browser.conftest import Served, serving, sign_in
 from tests.browser.test_console import axe_says, click_map, incident, set_status
 from tests.screens.console_world import World
@@ -22,20 +19,9 @@ from tests.screens.console_world import World
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
-def city(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an imported map with its addresses."""
-    if shutil.which("tilemaker") is None:
-        pytest.skip("tilemaker draws the map; apt-get install tilemaker")
-    home = tmp_path_factory.mktemp("city")
-    draw_city(home / "city.osm.pbf", 1)
-    import_map(home / "city.osm.pbf", home, None, lambda _said: None)
-    return home
-
-
 @pytest.fixture
-def in_city(city: Path, tmp_path: Path) -> Iterator[Served]:
-    with serving(tmp_path, maps_dir=city) as made:
+def in_city(city_map: Path, tmp_path: Path) -> Iterator[Served]:
+    with serving(tmp_path, maps_dir=city_map) as made:
         yield made
 
 
@@ -78,6 +64,7 @@ def by_nina(served: Served, path: str, body: object) -> None:
 # --- a new one ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.xdist_group("city")
 def test_an_address_is_typed_chosen_with_the_arrows_and_is_where_the_unit_is_sent(
     context: BrowserContext, in_city: Served
 ) -> None:
@@ -106,6 +93,7 @@ def test_an_address_is_typed_chosen_with_the_arrows_and_is_where_the_unit_is_sen
     assert (kept["lat"], kept["lon"]) in [(one["lat"], one["lon"]) for one in found if one["name"] == chosen]
 
 
+@pytest.mark.xdist_group("city")
 def test_escape_closes_the_addresses_and_keeps_the_words_and_the_card(context: BrowserContext, in_city: Served) -> None:
     page = sign_in(context, in_city)
     page.get_by_role("button", name="New incident").click()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,9 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from demo.city import draw_city
 from hub import schema
-from hub.maps import import_map
 from tests.browser.cable import Cable
 from tests.browser.conftest import Served, serving, sign_in
 from tests.screens.console_world import at
@@ -276,14 +273,11 @@ def test_axe_finds_nothing_wrong_by_day_or_night(context: BrowserContext, served
     again.close()
 
 
-@pytest.mark.skipif(shutil.which("tilemaker") is None, reason="tilemaker draws the map; apt-get install tilemaker")
+@pytest.mark.xdist_group("city")
 def test_the_streets_come_from_this_machine_and_a_click_is_named_after_them(
-    context: BrowserContext, tmp_path: Path
+    context: BrowserContext, city_map: Path, tmp_path: Path
 ) -> None:
-    city = tmp_path / "city.osm.pbf"
-    draw_city(city, 1)
-    import_map(city, tmp_path, None, lambda _said: None)
-    with serving(tmp_path) as served:
+    with serving(tmp_path, maps_dir=city_map) as served:
         asked: list[str] = []
         complained: list[str] = []
         context.on("request", lambda request: asked.append(request.url))

@@ -15,6 +15,8 @@ from demo.city import GENERATOR, CitySummary, draw_city
 from demo.streets import Streets
 from wire.distance import nearby_m
 
+pytestmark = pytest.mark.xdist_group("drawn city")  # one worker draws the one they share
+
 CELL_DEG = 0.002  # about 200 m: no leg of a street is longer
 
 Point = tuple[float, float]

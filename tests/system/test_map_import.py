@@ -20,7 +20,7 @@ from hub.maps import BUILDERS, STREETS_FILE, Builder, MapError, MapInfo, Say, cu
 from hub.places import places_of
 from tests.small_town import Town
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("map")]  # one worker imports the city they share
 
 LAYERS = {
     "place", "landcover", "water", "waterway", "transportation", "transportation_name", "building", "housenumber", "poi",
