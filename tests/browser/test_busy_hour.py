@@ -1,5 +1,7 @@
 """A dispatcher's busy hour over the demonstration fleet, without a mouse: ten incidents, three of them at once, one told
-twice, one road closed, one vehicle lost. All programs are real; the crews press at their own touchscreens."""
+twice, one road closed, one vehicle lost. All programs are real; the crews press at their own touchscreens.
+
+`TANDEM_PICTURES=FOLDER` keeps what the screen looked like; the README's picture is one of them."""
 
 from __future__ import annotations
 
@@ -24,6 +26,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.system, pytest.mark.proof, pytest
 
 LOST_MS_MAX = 120_000  # the keep-alive, half of it again, and what the hub waits before it says so
 SETTLED_MS = 500  # a list that came just now is not acted on by a key
+TRIES = 10
 WAY = ["acknowledged", "en_route", "on_scene", "contact", "clearing", "available"]
 DRAWN_MS = 1_500  # streets and markers that move are at rest by then
 PICTURES = "TANDEM_PICTURES"  # a folder for what the screen looked like, for whoever wants to judge it
@@ -86,6 +89,16 @@ class Hour:
         """The list of the open card is there, and is old enough for a key."""
         self.page.wait_for_selector(".candidates")
         self.page.wait_for_timeout(SETTLED_MS)
+
+    def ranked_by(self) -> str:
+        """What the list says of its times; asked again while the road engine is too busy, as a dispatcher would."""
+        for _ in range(TRIES):
+            said = self.page.locator(".engine").inner_text()
+            if "in time" not in said:
+                break
+            self.page.get_by_role("button", name="Rank again").press("Enter")
+            self.settled()
+        return said
 
     def on_it(self, number: int) -> list[str]:
         """Call signs that are on the incident now."""
@@ -197,7 +210,7 @@ def test_a_busy_hour_goes_by_without_a_mouse_and_nobody_is_forgotten(hour: Hour)
     first_address = next(addresses)
     first = hour.open(first_address, "Man on the bridge rail, talking to a passer-by")
     hour.settled()
-    engine = page.locator(".engine").inner_text()
+    engine = hour.ranked_by()
     assert ("straight line" not in engine.lower()) == (find_programs() is not None), engine
     hour.look("1-first-list")
     page.keyboard.press("1")
@@ -258,6 +271,7 @@ def test_a_busy_hour_goes_by_without_a_mouse_and_nobody_is_forgotten(hour: Hour)
     by_phone = hour.open(next(addresses), "Asks for a number to call, no danger")
     hour.settled()
     if find_programs() is not None:
+        hour.ranked_by()
         expect(page.get_by_role("complementary", name="Incident")).to_contain_text("closure")
     hour.say(f"settle {by_phone}")
     hour.said(f"#{by_phone} is settled by phone.")
@@ -289,21 +303,24 @@ def test_a_busy_hour_goes_by_without_a_mouse_and_nobody_is_forgotten(hour: Hour)
         hour.say(f"link {waits} {first}")
 
         # another system's call comes twice over its line and is one incident
-        opening = {"id": "cad-77012", "type": "WELFARE", "priority": 3, **hour.place(next(addresses))}
+        where = hour.place(next(addresses))
+        opening = {"id": "cad-77012", "type": "WELFARE", "priority": 3, "problem": "Not seen for two days", **where}
         assert hour.console.post("/api/v1/incidents", opening) == hour.console.post("/api/v1/incidents", opening)
         (of_cad,) = (one["number"] for one in hour.snapshot()["incidents"] if one["id"] == "cad-77012")
         expect(page.locator("[data-incident='cad-77012']")).to_be_visible()
 
-        # the first crew is done, and goes to who waits
+        # the first crew is done; it may rest now, and the first of the list has no link: the dispatcher asks the crew
         hour.crew_presses(crew, "on_scene", "contact", "clearing", "available")
-        hour.say(f"close {first} Stabilized in place")
+        hour.say(f"close {first} Calmer, staying")
         hour.said(f"#{first} is closed.")
         hour.say(f"open {waits}")
         hour.settled()
         page.get_by_role("button", name="Rank again").press("Enter")
         hour.settled()
-        page.keyboard.press("1")
-        hour.until("the one that waited has a crew", lambda: hour.on_it(waits) == [crew])
+        hour.look("8-resting")
+        hour.say(f"send {crew} {waits} They say they can")
+        hour.said(f"{crew} is sent to #{waits}.")
+        assert hour.on_it(waits) == [crew]
     finally:
         os.kill(board, signal.SIGCONT)
 
@@ -320,10 +337,10 @@ def test_a_busy_hour_goes_by_without_a_mouse_and_nobody_is_forgotten(hour: Hour)
     for number in (*three, by_hand, waits, tenth):
         (sent,) = hour.on_it(number)
         hour.crew_presses(sent, *hour.rest_of_the_way(sent))
-        hour.say(f"close {number} Stabilized in place")
+        hour.say(f"close {number} Calmer, staying")
         hour.said(f"#{number} is closed.")
-    hour.look("8-quiet")
+    hour.look("9-quiet")
     assert hour.snapshot()["incidents"] == []
-    expect(page.locator(".board-pane")).to_contain_text("0 open")
+    expect(page.locator(".board-pane")).to_contain_text("None open")
     numbers = {first, *three, by_phone, by_hand, waits, same, of_cad, tenth}
     assert len(numbers) == 10
