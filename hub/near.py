@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from wire.distance import distance_m
 
+M_PER_FT = 0.3048  # who reads it thinks in feet
 NEAR_M = 250.0  # two callers across a park
 FAR_M = 750.0  # somebody who walks on
 SOON_MS = 30 * 60_000
@@ -82,7 +83,7 @@ def _unlikeness(sketch: Sketch, one: Known, now_ms: int) -> float:
 def _reasons(sketch: Sketch, one: Known, now_ms: int) -> tuple[str, ...]:
     away_m = _away_m(sketch, one)
     minutes = max(0, now_ms - one.opened_ms) // 60_000
-    where = "same place" if same_words(sketch.place, one.place) else f"{round(away_m, -1):.0f} m away"
+    where = "same place" if same_words(sketch.place, one.place) else f"{round(away_m / M_PER_FT, -1):.0f} ft away"
     when = f"opened {minutes} min ago" if minutes else "opened just now"
     ended = () if one.closed_ms is None else (f"closed {max(0, now_ms - one.closed_ms) // 60_000} min ago",)
     return (where, when, *ended, *(("same type",) if one.type == sketch.type else ()))

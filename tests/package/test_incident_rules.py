@@ -333,11 +333,11 @@ SKETCH = Sketch(type="MNTL", lat=HERE[0], lon=HERE[1], place="Bus shelter, 53rd"
 @pytest.mark.parametrize(
     ("one", "reasons"),
     [
-        (known(120, 4), ("120 m away", "opened 4 min ago", "same type")),
-        (known(120, 300, "WELFARE"), ("120 m away", "opened 300 min ago")),
-        (known(600, 0), ("600 m away", "opened just now", "same type")),
+        (known(120, 4), ("390 ft away", "opened 4 min ago", "same type")),
+        (known(120, 300, "WELFARE"), ("390 ft away", "opened 300 min ago")),
+        (known(600, 0), ("1970 ft away", "opened just now", "same type")),
         (known(600, 200, "EDP", "bus shelter 53RD"), ("same place", "opened 200 min ago")),
-        (known(100, 50, closed=20), ("100 m away", "opened 50 min ago", "closed 20 min ago", "same type")),
+        (known(100, 50, closed=20), ("330 ft away", "opened 50 min ago", "closed 20 min ago", "same type")),
         (known(600, 4, "EDP"), None),
         (known(600, 40), None),
         (known(5000, 1, place="Bus shelter, 53rd"), None),

@@ -188,7 +188,7 @@ def test_the_same_call_again_is_hinted_at_while_it_is_entered(desk: Desk) -> Non
     sketch = Sketch(type="MNTL", lat=41.0005, lon=-83.0, place="Shore Street")
     with desk.agency.engine.begin() as connection:
         (hint,) = incidents.hints(connection, sketch, desk.agency.now_ms + 240_000)
-        assert (hint.number, hint.reasons) == (1, ("60 m away", "opened 4 min ago", "same type"))
+        assert (hint.number, hint.reasons) == (1, ("180 ft away", "opened 4 min ago", "same type"))
         assert incidents.hints(connection, replace(sketch, lat=42.0), desk.agency.now_ms) == ()
 
 

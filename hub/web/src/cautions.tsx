@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import { addCaution, endCaution } from "./acts";
 import { Choice, Refusal, useDoing } from "./parts";
-import { day, longAge } from "./say";
+import { day, feet, longAge } from "./say";
 import type { Incident, KnownCaution } from "./shapes";
 import { words } from "./state";
 import { second } from "./time";
@@ -28,7 +28,7 @@ export function cautionsSay(incident: Incident): string {
 /** One caution, with all that makes it worth believing or not. */
 export function CautionLine({ one, end }: { one: KnownCaution; end?: () => void }) {
     const now = second.value;
-    const about = one.scope === "person" ? "the person" : one.scope === "area" ? `within ${one.radius_m} m` : "this address";
+    const about = one.scope === "person" ? "the person" : one.scope === "area" ? `within ${feet(one.radius_m)}` : "this address";
     return (
         <li class="caution-line" data-severity={one.severity}>
             <b>{one.text}</b>

@@ -24,14 +24,13 @@ import {
 } from "./closures";
 import { covered, whyNone } from "./coverage";
 import { mapDoes } from "./mapdoes";
-import { age, clock } from "./say";
+import { age, clock, feet } from "./say";
 import type { Closure } from "./shapes";
 import { coverage, drawing, me, trailOf, wall } from "./state";
 import { second } from "./time";
 import { trail } from "./trail";
 
 const HOUR_MS = 3_600_000;
-const M_PER_FT = 0.3048;
 
 /** A supervisor may close a road too. */
 export const mayClose = (): boolean => me.value?.role === "dispatcher" || me.value?.role === "supervisor";
@@ -193,7 +192,7 @@ function Drawing() {
                     <select value={drawn.radiusM} onChange={(event) => (sketch.value = { ...sketch.value, radiusM: Number(event.currentTarget.value) })}>
                         {RADII_M.map((meters) => (
                             <option key={meters} value={meters}>
-                                {Math.round(meters / M_PER_FT / 10) * 10} ft
+                                {feet(meters)}
                             </option>
                         ))}
                     </select>

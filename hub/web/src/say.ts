@@ -1,5 +1,6 @@
 // Numbers and codes as people say them.
 
+const M_PER_FT = 0.3048;
 const MILE_M = 1609.344;
 const STUCK_MS = 5 * 60_000; // the backlog of a shift passes a slow link in three minutes
 
@@ -58,6 +59,11 @@ export function missing(
     const had = unit.owed > 0 ? owed : unit.complete_ms === null ? "" : `all received through ${clock(unit.complete_ms, true)}`;
     const silent = unit.presence_ms === null ? "not heard" : `not heard for ${age((now - unit.presence_ms) / 1000)}`;
     return `${had === "" ? silent : `${had}, ${silent}`}; what it recorded since comes when it returns`;
+}
+
+/** A short distance, to the nearest ten. */
+export function feet(meters: number): string {
+    return `${Math.round(meters / M_PER_FT / 10) * 10} ft`;
 }
 
 export function miles(meters: number): string {
