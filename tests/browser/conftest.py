@@ -107,4 +107,5 @@ def sign_in(context: BrowserContext, served: Served, account: str = "nina", *, w
         page.add_init_script(path=AXE)
     page.goto(served.address)
     page.wait_for_selector("[data-ready]")
+    page.evaluate("document.fonts.ready")  # until then a line may still become higher
     return page

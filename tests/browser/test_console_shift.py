@@ -8,9 +8,10 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from hub import schema
-from tests.browser.conftest import PASSWORD, Served
+from tests.browser.conftest import Served
 from tests.browser.test_console import incident, set_status, tab_to
 from tests.browser.test_console_keys import SETTLED_MS, rest_on, said, say, sent_to
+from tests.screens.console_world import PASSWORD
 
 pytestmark = pytest.mark.browser
 

@@ -8,8 +8,9 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from hub import schema
-from tests.browser.conftest import PASSWORD, Served, sign_in
+from tests.browser.conftest import Served, sign_in
 from tests.browser.test_console import axe_says
+from tests.screens.console_world import PASSWORD
 
 pytestmark = pytest.mark.browser
 

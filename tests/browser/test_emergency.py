@@ -57,7 +57,7 @@ def test_it_stands_over_everything_and_rings_until_somebody_takes_it_and_ends_wi
     expect(page).to_have_title("EMERGENCY CARE-1 · Lakeshore CARE")
     expect(page.locator(".unit-marker[data-unit='u1']")).to_have_attribute("data-danger", "raised")
     page.wait_for_timeout(500)
-    assert pin.bounding_box() == before  # the streets stay under the pointer
+    assert pin.bounding_box() == pytest.approx(before, abs=0.5)  # the streets stay under the pointer
 
     press(served, mono_ms=950)
     expect(banner).to_contain_text("pressed 2 times")
@@ -88,14 +88,17 @@ def test_it_stands_over_everything_and_rings_until_somebody_takes_it_and_ends_wi
 
 def test_the_map_goes_there_when_somebody_asks(context: BrowserContext, served: Served) -> None:
     page = sign_in(context, served)
-    press(served)
+    press(served, unit="u2")  # it stands: a marker that drives on would leave the middle again
     page.locator(".emergency .place").click()
-    page.wait_for_timeout(1500)
-    marker = page.locator(".unit-marker[data-unit='u1']").bounding_box()
-    pane = page.locator(".map-pane").bounding_box()
-    assert marker is not None and pane is not None
-    assert abs(marker["x"] + marker["width"] / 2 - pane["x"] - pane["width"] / 2) < 40
-    assert abs(marker["y"] + marker["height"] / 2 - pane["y"] - pane["height"] / 2) < 40
+    page.wait_for_function(
+        """() => {
+            const [marker, pane] = [".unit-marker[data-unit='u2']", ".map-pane"].map((one) => {
+                const box = document.querySelector(one).getBoundingClientRect();
+                return { x: box.x + box.width / 2, y: box.y + box.height / 2 };
+            });
+            return Math.abs(marker.x - pane.x) < 40 && Math.abs(marker.y - pane.y) < 40;
+        }"""
+    )
 
 
 def test_a_test_looks_like_one_and_rings_softly(context: BrowserContext, served: Served) -> None:
