@@ -24,6 +24,7 @@ from tests.seams.simulation.faults import ALL, Fault
 from tests.seams.simulation.plants import HONEST, PLANTS
 from tests.seams.simulation.world import Outcome, run
 
+SAID_EVERY = 25  # seeds
 RECORDS = 2000  # of one seed: enough for many faults to strike, few enough to replay in seconds
 MEMORY = Path("/dev/shm")
 
@@ -74,6 +75,8 @@ def main(arguments: list[str]) -> int:
         outcomes.append(outcome)
         if options.verbose or outcome.findings:
             print(told(outcome), flush=True)
+        if len(outcomes) % SAID_EVERY == 0:  # a run that is broken off has told how far it came
+            print(f"{sum(one.records for one in outcomes):,} records, through seed {outcome.seed}", file=sys.stderr)
         if outcome.findings:
             break
     print(f"{summary(outcomes)}; {time.monotonic() - began_s:.0f} s with {options.workers} processes")
