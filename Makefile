@@ -24,7 +24,7 @@ help:
 	@echo "make test         every test, real broker and real browser included"
 	@echo "make check        format, lint, types, import contracts and the quick tests"
 	@echo "make proof-simulation  a million simulated records and every fault; FIRST=0 TOTAL=1000000"
-	@echo "make proof-processes  the slow tests with real processes: restores, gpsd on more captures"
+	@echo "make proof-processes  the slow tests with real processes: restores, gpsd on more captures, a busy hour at the console by keys alone (5 min)"
 	@echo "make soak         every fault provoked with the real programs, as root; ROWS='F01 F02', SOAK=--quick"
 	@echo "make story        the demo's scripted first call, against a running demo or one of its own"
 	@echo "make bench-map    milliseconds from a receiver's last byte to a console, 20 units at 1 Hz"

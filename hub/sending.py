@@ -98,11 +98,14 @@ def assign(connection: Connection, incident_id: str, sending: Sending, deed: Dee
         return False
     require_name(sending.id)
     the_open(connection, incident_id)
-    chosen = _chosen(connection, incident_id, sending)
-    reason = _reason_for(connection, incident_id, sending)
+    listed = rankings.candidates_of(connection, sending.ranking, incident_id)
+    if listed is None:
+        raise Refused("not_found", "That ranking is not of this incident. Rank the units again.")
+    chosen = _chosen(listed, sending)
+    reason = _reason_for(listed, sending)
     device_id = _terminal_of(connection, sending.unit)
     _require_not_there(connection, sending.unit, incident_id)
-    _require_still_so(connection, incident_id, sending)
+    _require_still_so(connection, chosen, sending)
     if chosen.diverted_from is not None:
         _take_from(connection, chosen, incident_id, deed)
     connection.execute(
@@ -135,20 +138,16 @@ def release(connection: Connection, assignment_id: str, reason: str, deed: Deed)
     return str(found.incident)
 
 
-def _chosen(connection: Connection, incident_id: str, sending: Sending) -> Candidate:
-    candidates = rankings.candidates_of(connection, sending.ranking, incident_id)
-    if candidates is None:
-        raise Refused("not_found", "That ranking is not of this incident. Rank the units again.")
-    for candidate in candidates:
+def _chosen(listed: tuple[Candidate, ...], sending: Sending) -> Candidate:
+    for candidate in listed:
         if candidate.unit == sending.unit:
             return candidate
     raise Refused("not_found", "That unit was not in the ranking. Rank the units again.")
 
 
-def _reason_for(connection: Connection, incident_id: str, sending: Sending) -> str | None:
+def _reason_for(listed: tuple[Candidate, ...], sending: Sending) -> str | None:
     """Why this unit and not the first: None when it is the first."""
-    candidates = rankings.candidates_of(connection, sending.ranking, incident_id) or ()
-    if first_fit(candidates) == sending.unit:
+    if first_fit(listed) == sending.unit:
         return None
     return said_why(sending.reason or "", "Another unit is first. Say why you send this one.")
 
@@ -189,13 +188,11 @@ def _require_not_there(connection: Connection, unit_id: str, incident_id: str) -
         raise Refused("busy", f"{there} was sent to this incident already.")
 
 
-def _require_still_so(connection: Connection, incident_id: str, sending: Sending) -> None:
+def _require_still_so(connection: Connection, chosen: Candidate, sending: Sending) -> None:
     """Refused when somebody sent the unit elsewhere after this list was made: two dispatchers who look at two lists with
     the same first unit must not both believe that they have it."""
-    listed = rankings.candidates_of(connection, sending.ranking, incident_id) or ()
-    was_fit = any(one.unit == sending.unit and one.fit for one in listed)
     made_ms = select(ranking.c.ranked_ms).where(ranking.c.ranking == sending.ranking).scalar_subquery()
-    since = assignment.c.offered_ms >= made_ms if was_fit else assignment.c.offered_ms > made_ms
+    since = assignment.c.offered_ms >= made_ms if chosen.fit else assignment.c.offered_ms > made_ms
     taken = connection.execute(
         select(unit.c.call_sign, incident.c.number, account.c.name, assignment.c.offered_by)
         .select_from(assignment)

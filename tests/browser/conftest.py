@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +30,18 @@ CHROMIUM_ARGS = (
     "--disable-sync",
     "--disable-quic",
 )
+# The page's own stopwatch, for what depends on how soon something comes: `clock.hold()`, `clock.pass(ms)`, `clock.go()`.
+CLOCK = """(() => {
+    const real = performance.now.bind(performance);
+    let held = null;
+    let behind = 0;
+    performance.now = () => held ?? real() - behind;
+    window.clock = {
+        hold: () => { held ??= performance.now(); },
+        pass: (ms) => { held += ms; },
+        go: () => { behind = real() - held; held = null; },
+    };
+})()"""
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 
 
@@ -59,8 +70,6 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def city_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an imported map with its addresses. It takes ten seconds: who uses it is of the group "city"."""
-    if shutil.which("tilemaker") is None:
-        pytest.skip("tilemaker draws the map; apt-get install tilemaker")
     home = tmp_path_factory.mktemp("city")
     draw_city(home / "city.osm.pbf", 1)
     import_map(home / "city.osm.pbf", home, None, lambda _said: None)
@@ -103,9 +112,11 @@ def sign_in(context: BrowserContext, served: Served, account: str = "nina", *, w
         begun = sessions.begin(connection, account, round(time.time() * 1000))
     context.add_cookies([{"name": "tandem-console", "value": begun.token, "url": served.address}])
     page = context.new_page()
+    page.add_init_script(CLOCK)
     if with_axe:
         page.add_init_script(path=AXE)
     page.goto(served.address)
     page.wait_for_selector("[data-ready]")
     page.evaluate("document.fonts.ready")  # until then a line may still become higher
+    page.locator(".bar .brand").click()  # a browser keeps a page silent until somebody has touched it
     return page

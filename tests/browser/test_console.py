@@ -86,6 +86,22 @@ def test_an_enter_that_is_still_held_from_the_form_sends_nobody(context: Browser
     expect(incident(page, "i3")).to_contain_text("Nobody sent")
 
 
+def test_an_enter_that_came_before_anybody_could_read_the_list_sends_nobody(
+    context: BrowserContext, served: Served
+) -> None:
+    page = sign_in(context, served)
+    page.evaluate("clock.hold()")
+    incident(page, "i3").get_by_role("button", name="Nobody sent").click()
+    expect(page.get_by_role("button", name="Send CARE-2")).to_be_focused()
+    page.evaluate("clock.pass(390)")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(500)
+    expect(incident(page, "i3")).to_contain_text("Nobody sent")
+    page.evaluate("clock.pass(20)")
+    page.keyboard.press("Enter")
+    expect(incident(page, "i3")).to_contain_text("CARE-2")
+
+
 def test_another_than_the_first_is_asked_why_in_one_tap(context: BrowserContext, served: Served) -> None:
     page = sign_in(context, served)
     incident(page, "i3").get_by_role("button", name="Nobody sent").click()

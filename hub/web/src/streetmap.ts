@@ -9,7 +9,9 @@ import {
     NavigationControl,
     ScaleControl,
     addProtocol,
+    type FitBoundsOptions,
     type GeoJSONSource,
+    type LngLatBoundsLike,
     type StyleSpecification,
 } from "maplibre-gl";
 import type { Feature, Geometry } from "geojson";
@@ -75,6 +77,7 @@ export class StreetMap {
     private positions: ReadonlyMap<string, Position> = new Map();
     private chosen: string | null = null;
     private dangers: ReadonlyMap<string, Danger> = new Map();
+    private underway: (() => void) | null = null; // the animated move that somebody asked for, until it has ended
     private top = 0;
     private height = 0;
     private drawnAt = 0;
@@ -117,6 +120,9 @@ export class StreetMap {
         this.top = container.getBoundingClientRect().top;
         this.height = container.clientHeight;
         this.map.on("resize", () => this.holdStill());
+        this.map.on("moveend", () => {
+            this.underway = null;
+        });
         this.map.on("error", () => this.failed("The street map cannot be read. Units are still shown."));
         this.map.on("mousemove", ({ lngLat, point }) => {
             if (this.isDrawing) {
@@ -189,11 +195,11 @@ export class StreetMap {
         }
         if (bounds.isEmpty()) {
             if (this.streets.bounds !== null) {
-                this.map.fitBounds(this.streets.bounds, { animate, padding: 20 });
+                this.fit(this.streets.bounds, { animate, padding: 20 });
             }
             return;
         }
-        this.map.fitBounds(bounds, { animate, padding: 90, maxZoom: START_ZOOM_MAX });
+        this.fit(bounds, { animate, padding: 90, maxZoom: START_ZOOM_MAX });
     }
 
     /** Whether the place is in the picture now, and not under its rim. */
@@ -209,16 +215,27 @@ export class StreetMap {
         for (const place of places) {
             bounds.extend([place.lon, place.lat]);
         }
-        this.map.fitBounds(bounds, { animate: true, padding: RIM_PX * 2, maxZoom: this.map.getZoom() });
+        this.fit(bounds, { animate: true, padding: RIM_PX * 2, maxZoom: this.map.getZoom() });
     }
 
     /** A person asked to see this place: it comes to the middle of what no card covers. */
     goTo(place: Place): void {
         const center: [number, number] = [place.lon, place.lat];
-        requestAnimationFrame(() => {
-            // a card that opens with it is there by now
+        const go = (): void => {
             this.map.easeTo({ center, zoom: Math.max(this.map.getZoom(), CLOSE_ZOOM), offset: [this.freeMiddle(), 0] });
-        });
+        };
+        requestAnimationFrame(() => this.move(go)); // a card that opens with it is there by then
+    }
+
+    private fit(bounds: LngLatBoundsLike, options: FitBoundsOptions): void {
+        this.move(() => this.map.fitBounds(bounds, options));
+    }
+
+    /** What somebody asked for comes to its end, whatever becomes of the map's size meanwhile. */
+    private move(asked: () => void): void {
+        this.map.stop(); // ends the move before it, whose end must not be taken for the end of this one
+        this.underway = asked;
+        asked();
     }
 
     /** How far right of the map's middle the middle of its free part is, in pixels. */
@@ -278,7 +295,7 @@ export class StreetMap {
             bounds.extend([place.lon, place.lat]);
         }
         if (!bounds.isEmpty()) {
-            this.map.fitBounds(bounds, { animate: true, padding: 90, maxZoom: CLOSE_ZOOM });
+            this.fit(bounds, { animate: true, padding: 90, maxZoom: CLOSE_ZOOM });
         }
     }
 
@@ -350,11 +367,16 @@ export class StreetMap {
         this.linesDrawn = "";
     }
 
-    /** An emergency over the map pushes its top edge down: the streets stay where they are under the pointer. */
+    /**
+     * An emergency over the map pushes its top edge down: the streets stay where they are under the pointer. A move that
+     * is under way is begun anew instead: holding still would end it on the way.
+     */
     private holdStill(): void {
         const { top, height } = this.container.getBoundingClientRect();
         const pushed = top - this.top;
-        if (pushed !== 0) {
+        if (this.underway !== null) {
+            this.move(this.underway);
+        } else if (pushed !== 0) {
             this.map.panBy([0, pushed + (height - this.height) / 2], { animate: false });
         }
         this.top = top;
