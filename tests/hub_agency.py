@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct
 from sqlalchemy import Connection, Engine, insert, select
 
-from hub import ingest, projections, roster, schema, store
+from hub import ingest, projections, roster, schema
 from hub.ingest import Arrival, Marks, Taken
+from tests.new_store import new_store
 from wire import live, notes, records, topics
 from wire.codec import encode
 from wire.fix import Fix
@@ -179,7 +180,7 @@ class Agency:
     """A hub's store with three units, two of them vehicles, each with its terminal."""
 
     def __init__(self, home: Path) -> None:
-        self.engine: Engine = store.open_store(home)
+        self.engine: Engine = new_store(home)
         self.custodian = Custodian()
         self.marks = Marks()
         self.now_ms = NOW_MS

@@ -17,10 +17,10 @@ from hub.ca import Ca, ensure_tls, open_ca
 from hub.enroll import DeviceApiParts, Limits, device_api_server
 from hub.fleet_api import add_device
 from hub.settings import BrokerSettings, Console, DeviceApi, Settings
-from hub.store import open_store
 from provisioning import ceremony
 from provisioning.fleet import Hub
 from provisioning.https import pinned_file
+from tests.new_store import new_store
 from tests.ports import free_port
 from wire.fleet import AddedDevice, NewDevice
 
@@ -118,7 +118,7 @@ def hire(engine: Engine, now_s: int = NOW_S) -> None:
 def open_site(folder: Path, now_s: int = NOW_S, limits: Limits | None = None) -> Iterator[Site]:
     """A hub whose API for boards listens, and whose clock the test holds."""
     fleet, home, settings = make_home(folder, now_s)
-    engine, clock, changes = open_store(home), Clock(now_s), list[None]()
+    engine, clock, changes = new_store(home), Clock(now_s), list[None]()
     try:
         stock(engine)
         ca = open_ca(home, settings)

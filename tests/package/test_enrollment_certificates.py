@@ -18,8 +18,8 @@ from sqlalchemy import insert, update
 from hub import schema
 from hub.ca import Ca, CaError, Service, ensure_tls, open_ca, renew_crl
 from hub.settings import BrokerSettings, DeviceApi, Settings
-from hub.store import open_store
 from tests.hub_on_disk import AGENCY, NOW_S, fleet_files, make_home, stock
+from tests.new_store import new_store
 from wire.certificates import device_of, verify_device
 from wire.codec import Malformed
 from wire.signature import public_der
@@ -204,7 +204,7 @@ def test_a_broker_is_named_as_terminals_call_it(home: Path) -> None:
 
 def test_a_revoked_device_is_on_the_list_and_stays_there_when_it_is_signed_again(tmp_path: Path) -> None:
     _, home, settings = make_home(tmp_path)
-    ca, engine = open_ca(home, settings), open_store(home)
+    ca, engine = open_ca(home, settings), new_store(home)
     try:
         stock(engine)
         leaf = ca.device_certificate(new_key().public_key(), "t-1", NOW_S)

@@ -22,10 +22,10 @@ from hub.enroll import DeviceApiParts, Limits, create_device_api
 from hub.fleet_api import add_device
 from hub.limits import Limiter
 from hub.settings import Settings
-from hub.store import open_store
 from provisioning.errors import CannotDo
 from provisioning.first_boot import check_admission
 from tests.hub_on_disk import AGENCY, NO_LIMITS, NOW_S, Clock, fleet_files, hire, make_home, stock
+from tests.new_store import new_store
 from wire import keys
 from wire.certificates import device_of, verify_device
 from wire.codec import decode, encode
@@ -93,7 +93,7 @@ class Board(Struct, frozen=True, kw_only=True):
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, Ca, Settings]]:
     _, hub, settings = make_home(tmp_path_factory.mktemp("hub"))
-    engine = open_store(hub)
+    engine = new_store(hub)
     stock(engine)
     hire(engine)
     yield engine, open_ca(hub, settings), settings

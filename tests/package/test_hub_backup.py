@@ -29,6 +29,7 @@ from provisioning import hub_backup
 from provisioning.errors import CannotDo
 from tests.hub_agency import Agency, Terminal
 from tests.hub_on_disk import AGENCY, NOW_S, PASSPHRASE, hire, make_home, stock
+from tests.new_store import new_store
 from wire.facts import StatusFact
 from wire.records import Kind
 
@@ -42,7 +43,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.fleet, self.home, self.settings = make_home(folder)
         (self.home / "hub.toml").write_text(text_of(self.settings))
-        self.engine: Engine = store.open_store(self.home)
+        self.engine: Engine = new_store(self.home)
         stock(self.engine)
         self.stopping = threading.Event()
         self.said: list[str] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +12,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, insert, select, text
 
 from edge.cab import alert_between
-from hub import cautions, changes, desired, dossier, endings, incidents, links, remarks, schema, sending, store
+from hub import cautions, changes, desired, dossier, endings, incidents, links, remarks, schema, sending
 from hub.cautions import DAY_MS, Cautioning
 from hub.changes import Change, Securing, Staging
 from hub.deeds import Deed
@@ -119,17 +118,8 @@ def opening(id_: str = "i1", **changed: object) -> Opening:
     return replace(plain, **changed)
 
 
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty hub's file: taking every step of the schema for each test would be most of its time."""
-    home = tmp_path_factory.mktemp("migrated")
-    store.open_store(home).dispose()
-    return home / store.DATABASE_FILE
-
-
 @pytest.fixture
-def desk(tmp_path: Path, migrated: Path) -> Iterator[Desk]:
-    shutil.copy(migrated, tmp_path / store.DATABASE_FILE)
+def desk(tmp_path: Path) -> Iterator[Desk]:
     made = Desk(tmp_path)
     yield made
     made.agency.engine.dispose()

@@ -23,9 +23,9 @@ from hub.incidents import Asked, Opening
 from hub.positions import Position, Positions
 from hub.presence import Presence
 from hub.rankings import ByRoad
-from hub.store import open_store
 from hub.web.app import ConsoleParts, create_console
 from hub.web.listening import Listening
+from tests.new_store import new_store
 from wire.distance import moved
 from wire.fix import Fix
 
@@ -107,7 +107,7 @@ def world(
 ) -> Iterator[World]:
     """A seeded hub at `home`, its town around `middle` (lat, lon). Without a `clock` its time stands still; without
     `by_road` it ranks by straight line, and without `reach` it has no coverage."""
-    engine = open_store(home)
+    engine = new_store(home)
     positions, presence = Positions(), Presence()
     made: list[World] = []
 

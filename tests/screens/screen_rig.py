@@ -9,6 +9,8 @@ from threading import Thread
 
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
 from werkzeug.test import TestResponse
 
 from edge import held, lifeboat, outbox, vault
@@ -59,6 +61,23 @@ def an_assignment(**over: object) -> Assignment:
         "others": (OtherUnit(call_sign="P-14", status="en_route"),),
     }
     return Assignment(**(base | over))
+
+
+class Compiled(BytecodeCache):
+    """Templates as they were compiled for an earlier terminal of this process: each would take longer than its page."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._kept:
+            bucket.bytecode_from_string(self._kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED = Compiled()
 
 
 class ScreenRig:
@@ -114,6 +133,7 @@ class ScreenRig:
                 guide=None if self.kind == "desk" else self.guide,
             )
         )
+        self.app.jinja_env.bytecode_cache = COMPILED
 
     def restart(self) -> None:
         self.close()

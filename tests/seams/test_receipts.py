@@ -9,7 +9,6 @@ from random import Random, SystemRandom
 import pytest
 
 from edge.outbox import LEDGER, TRAIL
-from hub import store as hub_store
 from tests.seams.world import World
 
 STEPS = 250
@@ -17,32 +16,24 @@ SEEDS = range(12)
 UNCHOSEN_S = 8.0  # for seeds that nobody chose; with the chosen ones the ring stays below a minute
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty hub, made once: migrating takes longer than a seed."""
-    home = tmp_path_factory.mktemp("empty-hub")
-    hub_store.open_store(home).dispose()
-    return home / hub_store.DATABASE_FILE
-
-
 @pytest.mark.parametrize("seed", SEEDS)
-def test_nothing_is_lost_or_doubled_whatever_the_network_does(tmp_path: Path, template: Path, seed: int) -> None:
-    live_through(tmp_path, template, seed)
+def test_nothing_is_lost_or_doubled_whatever_the_network_does(tmp_path: Path, seed: int) -> None:
+    live_through(tmp_path, seed)
 
 
-def test_nor_with_seeds_that_nobody_chose(tmp_path: Path, template: Path) -> None:
+def test_nor_with_seeds_that_nobody_chose(tmp_path: Path) -> None:
     end_s, seeds = time.monotonic() + UNCHOSEN_S, 0
     while time.monotonic() < end_s:
         seed = SystemRandom().randrange(2**32)
         print(f"seed {seed}")
-        live_through(tmp_path / str(seed), template, seed)
+        live_through(tmp_path / str(seed), seed)
         seeds += 1
     assert seeds > 0
 
 
-def live_through(home: Path, template: Path, seed: int) -> None:
+def live_through(home: Path, seed: int) -> None:
     home.mkdir(exist_ok=True)
-    world = World(home, seed, template)
+    world = World(home, seed)
     try:
         chance = Random(~seed)
         for step in range(STEPS):
@@ -96,8 +87,8 @@ def check_the_end(world: World, where: str) -> None:
     assert world.quarantined() == [], where
 
 
-def test_a_restored_hub_that_never_heard_the_birth_still_gets_what_it_lost(tmp_path: Path, template: Path) -> None:
-    world = World(tmp_path, 1, template)
+def test_a_restored_hub_that_never_heard_the_birth_still_gets_what_it_lost(tmp_path: Path) -> None:
+    world = World(tmp_path, 1)
     try:
         world.append(LEDGER)
         world.heal()

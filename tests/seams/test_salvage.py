@@ -13,18 +13,10 @@ from edge import evidence, salvage, schema
 from edge.outbox import LEDGER, TRAIL
 from hub import projections
 from hub import schema as hub_schema
-from hub import store as hub_store
 from tests.hub_agency import PROJECTED
 from tests.seams.world import World
 
 SEEDS = range(6)
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("hub")
-    hub_store.open_store(home).dispose()
-    return home / hub_store.DATABASE_FILE
 
 
 def live(world: World, chance: Random) -> None:
@@ -54,9 +46,9 @@ def break_file(path: Path, chance: Random) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_what_was_saved_before_the_damage_is_at_the_hub_or_in_a_gap(tmp_path: Path, template: Path, seed: int) -> None:
+def test_what_was_saved_before_the_damage_is_at_the_hub_or_in_a_gap(tmp_path: Path, seed: int) -> None:
     chance = Random(seed)
-    world = World(tmp_path, seed, template)
+    world = World(tmp_path, seed)
     live(world, chance)
     before = {log: world.numbers(log) for log in (LEDGER, TRAIL)}
     log = chance.choice((LEDGER, TRAIL))

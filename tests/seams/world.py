@@ -27,6 +27,7 @@ from hub import ingest
 from hub import schema as hub_schema
 from hub import store as hub_store
 from hub.ingest import Arrival
+from tests.new_store import lay_store
 from tests.terminal_fleet import TerminalFleet
 from wire import topics
 from wire.facts import AuditFact
@@ -52,7 +53,7 @@ class Packet(Struct, frozen=True):
 
 
 class World:
-    def __init__(self, home: Path, seed: int, template: Path) -> None:
+    def __init__(self, home: Path, seed: int) -> None:
         self.chance = Random(seed)
         self.now_s = 1000.0
         self.fleet = TerminalFleet()
@@ -68,7 +69,7 @@ class World:
         self.mid = self.session = self.terminal_lives = 0
         self.is_hub_here = True
         (home / "hub").mkdir()
-        shutil.copy(template, home / "hub" / hub_store.DATABASE_FILE)
+        lay_store(home / "hub")
         self._open_hub()
         self._enroll()
         self._open_terminal()
