@@ -23,6 +23,9 @@ RECORDS = 1000  # with the rest about a minute of one core; `make proof-simulati
 UNCHOSEN = 1  # seeds that nobody chose, printed when they fail
 PLANT_RECORDS = 400
 PLANT_SEEDS = 8  # a planted bug needs its fault to strike at the right moment
+# The seeds before take long or strike in vain.
+STRIKES_FIRST = {"thinned after it was sent": 8, "cloned card": 2, "card restored from an image": 2}
+SLOW_PLANTS = {"an old position told for ever"}  # the fleet has to be watched for an hour after
 HASTE = 4.0
 
 Report = Callable[[object], None]
@@ -112,12 +115,15 @@ def test_what_failed_once_in_hundreds_of_seeds_does_not_fail_again(bench: Bench,
     assert not outcome.findings, told(outcome)
 
 
-@pytest.mark.parametrize("name", PLANTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.proof if name in SLOW_PLANTS else ()) for name in PLANTS]
+)
 def test_the_auditor_catches(bench: Bench, name: str, report: Report) -> None:
     faults = tuple(sorted(STRIKES.get(name, ALL)))
     asked = Asked(records=PLANT_RECORDS, faults=faults, plant=name, haste=HASTE)
     records = 0
-    for seed in range(1, PLANT_SEEDS + 1):
+    first = STRIKES_FIRST.get(name, 1)
+    for seed in range(first, first + PLANT_SEEDS):
         outcome = bench.live(asked, seed)
         records += outcome.records
         if outcome.findings:

@@ -36,6 +36,7 @@ def test_packets_that_are_eaten_doubled_swapped_and_cut_lose_and_double_nothing(
     clean(garbled(ground, terminals=3, each=40, hurry=HURRY), report)
 
 
+@pytest.mark.proof  # a row of the soak
 def test_a_broker_that_is_killed_and_wiped_while_terminals_drain_loses_nothing(
     ground: Ground, report: Callable[[object], None]
 ) -> None:

@@ -21,6 +21,7 @@ def test_what_a_screen_called_saved_survives_twenty_kills_of_its_terminal(
     _hold(terminal_kills.killed, tmp_path, report)
 
 
+@pytest.mark.proof  # a row of the soak
 def test_what_a_screen_called_saved_survives_twenty_power_cuts(
     tmp_path: Path, report: Callable[[object], None]
 ) -> None:

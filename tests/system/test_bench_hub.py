@@ -12,7 +12,7 @@ from tests.patience import PATIENCE_S
 from tests.road_engine import road_engine
 from tests.small_town import usual
 
-pytestmark = [pytest.mark.system, pytest.mark.browser]
+pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.proof]
 
 
 def figures(program: str, *options: str) -> str:
@@ -29,7 +29,6 @@ def town(tmp_path: Path) -> str:
     return str(usual().write(tmp_path / "town.osm.pbf"))
 
 
-@pytest.mark.proof
 def test_an_import_is_measured_part_by_part(town: str) -> None:
     said = figures("hub_map", "--map", town, "--rounds", "1")
     for part in ("import", "vector tiles", "address index", "roads", "memory at the most"):
@@ -44,20 +43,17 @@ def test_every_need_is_compared_with_the_full_matrix(town: str) -> None:
     assert "straight line sends another than the fastest" in said
 
 
-@pytest.mark.proof
 def test_every_position_comes_to_every_console_and_to_every_subscriber() -> None:
     said = figures("hub_consoles", "--consoles", "2", "--seconds", "2", "--per-second", "20")
     assert said.count("100.00 % of") == 3
     assert "published -> painted" in said
 
 
-@pytest.mark.proof
 def test_the_board_is_looked_at_beside_an_empty_page(town: str) -> None:
     said = figures("hub_board", "--map", town, "--units", "20", "--seconds", "1", "--rounds", "1")
     for what in ("console", "empty page"):
         assert f"  {what:12} frames dropped" in said
 
 
-@pytest.mark.proof
 def test_a_unit_that_is_sent_is_seen_on_its_terminal() -> None:
     assert "2 times a unit was sent; 2 seen on its terminal" in figures("hub_send", "--sends", "2")

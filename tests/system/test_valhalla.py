@@ -146,6 +146,7 @@ def test_the_times_of_many_are_those_of_each_one_s_way(town: Town) -> None:
     assert town.roads.graph == town.graph.id
 
 
+@pytest.mark.proof
 def test_the_times_of_many_are_those_of_each_one_s_way_in_a_real_city(programs: Programs, tmp_path: Path) -> None:
     if COLUMBUS is None:
         pytest.skip("no shared/maps beside the project: a real city not tried")
