@@ -40,6 +40,8 @@ _PRAGMAS: dict[str, str | int] = {
     "synchronous": 2,  # FULL
     "wal_autocheckpoint": 100,
     "secure_delete": 1,
+    # KiB of pages kept in memory, where SQLite would keep 2 MB a file: what is read is short and in order.
+    "cache_size": -256,
 }
 
 

@@ -39,6 +39,10 @@ def test_the_pragmas_that_make_a_commit_last_are_set(ledger: Store) -> None:
     assert ledger.do(read) == ["wal", 2, 100, 1]
 
 
+def test_a_file_that_grows_keeps_few_of_its_pages_in_memory(ledger: Store) -> None:
+    assert ledger.do(lambda db: db.conn.execute("pragma cache_size").fetchone()[0]) == -256  # KiB
+
+
 def test_a_function_that_fails_leaves_nothing_and_its_caller_hears_why(ledger: Store) -> None:
     def half(db: Database) -> None:
         add(db, "half")
