@@ -132,7 +132,7 @@ class Engine:
         reader = threading.Thread(target=self._read, args=(child.stderr,), name="road-engine-log", daemon=True)
         reader.start()
         try:
-            return self._look_after(child, endpoint)
+            return self._look_after(child, endpoint, reader)
         finally:
             self._endpoint = None
             self._end()
@@ -154,7 +154,7 @@ class Engine:
         service = [str(programs.service), "valhalla.json", str(WORKERS)]
         return ["setpriv", "--pdeathsig", "KILL", *service]
 
-    def _look_after(self, child: subprocess.Popen[bytes], endpoint: Endpoint) -> str | None:
+    def _look_after(self, child: subprocess.Popen[bytes], endpoint: Endpoint, reader: threading.Thread) -> str | None:
         began_s = heard_s = worked_s = looked_s = time.monotonic()
         used_s = 0.0
         while not self._stopping.is_set():
@@ -167,6 +167,7 @@ class Engine:
             if self._stopping.is_set():
                 return None
             if code is not None:
+                reader.join(STOP_S_MAX)  # its last words may come later than its end
                 return f"ended (code {code})" + (f", it said: {self._complaint}" if self._complaint else "")
             if self._endpoint is None and time.monotonic() - began_s > START_S_MAX:
                 return "does not start"
