@@ -2,7 +2,7 @@
 // the first is sent. It is always there, so that a person learns it exists and knows where to look.
 
 import { signal, useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { sentence } from "./api";
 import { sendBecause } from "./boardacts";
 import { type Suggestion, Unclear, remember, run, said as history, suggest } from "./commands";
@@ -206,7 +206,7 @@ function Told() {
 function Why() {
     const about = asked.value;
     const first = useRef<HTMLButtonElement>(null);
-    useEffect(() => first.current?.focus(), [about?.unit]);
+    useLayoutEffect(() => first.current?.focus(), [about?.unit]);
     const move = (event: KeyboardEvent): void => {
         const by = event.key === "ArrowRight" || event.key === "ArrowDown" ? 1 : event.key === "ArrowLeft" || event.key === "ArrowUp" ? -1 : 0;
         const all = [...(event.currentTarget as HTMLElement).querySelectorAll("button")];

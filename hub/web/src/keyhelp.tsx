@@ -1,13 +1,13 @@
 // The sheet of keys and commands: read from the tables that act, so it cannot say something else than they do.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { all } from "./commands";
 import { areKeysOn, listed, turnKeys } from "./keys";
 import { sheet } from "./state";
 
 export function KeyHelp() {
     const close = useRef<HTMLButtonElement>(null);
-    useEffect(() => close.current?.focus(), []);
+    useLayoutEffect(() => close.current?.focus(), []);
     return (
         <div class="sheet-over keyhelp" role="dialog" aria-label="Keys and commands">
             <div class="head">

@@ -2,7 +2,7 @@
 // person sends, all of it by one confirmed act or each for itself.
 
 import { computed, signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { LIST_MS_MAX, openIncident, rank, sendUnit } from "./acts";
 import { post, sentence } from "./api";
 import { isUnsent } from "./order";
@@ -118,7 +118,7 @@ async function send(pick: Pick, reason: string): Promise<string | null> {
 
 export function Rounds() {
     const close = useRef<HTMLButtonElement>(null);
-    useEffect(() => close.current?.focus(), []);
+    useLayoutEffect(() => close.current?.focus(), []);
     const now = plans.value;
     return (
         <div class="sheet-over rounds" role="dialog" aria-label="Rounds">
@@ -239,7 +239,7 @@ function difference(seconds: number): string {
 function Send() {
     const sure = useRef<HTMLButtonElement>(null);
     const name = confirming.value;
-    useEffect(() => sure.current?.focus(), [name]);
+    useLayoutEffect(() => sure.current?.focus(), [name]);
     if (isBusy.value) {
         return <p class="hint">Sending …</p>;
     }

@@ -80,7 +80,6 @@ export class StreetMap {
     private underway: (() => void) | null = null; // the animated move that somebody asked for, until it has ended
     private top = 0;
     private height = 0;
-    private drawnAt = 0;
     private linesAt = 0;
     private linesDrawn = "";
 
@@ -157,12 +156,10 @@ export class StreetMap {
         this.map.once("load", () => {
             document.body.dataset.ready = "1";
         });
-        const frame = (at: number): void => {
-            if (at - this.drawnAt >= FRAME_MS) {
-                this.drawnAt = at;
-                this.moveUnits();
-            }
-            requestAnimationFrame(frame);
+        // Asked for when something is to be drawn, not at each picture of the screen.
+        const frame = (): void => {
+            this.moveUnits();
+            setTimeout(() => requestAnimationFrame(frame), FRAME_MS);
         };
         requestAnimationFrame(frame);
     }
