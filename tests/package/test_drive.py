@@ -32,6 +32,7 @@ from demo.drive import (
 from demo.streets import Leg, Streets
 from firmware_bridge.drive import Drive, Route, Where, held, placed, sent
 from firmware_bridge.routes import from_line
+from tests.patience import PATIENCE_S
 from wire.distance import moved, nearby_m
 
 BRIDGE = [sys.executable, "-c", "from firmware_bridge.main import cli; cli(prog_name='tandem-bridge')"]
@@ -190,7 +191,7 @@ class Fleet:
         )
 
     def until(self, name: str, sights: int) -> None:
-        deadline_s = time.monotonic() + 30
+        deadline_s = time.monotonic() + PATIENCE_S
         before = len(self.seen[name])
         while len(self.seen[name]) < before + sights:
             assert time.monotonic() < deadline_s and self.thread.is_alive()

@@ -21,6 +21,7 @@ from edge.outbox import LEDGER, TRAIL, Signer
 from edge.store import Store
 from edge.sync import NO_SUBSCRIBER, HubSaid
 from edge.uplink import LiveSlot, Uplink
+from tests.patience import PATIENCE_S
 from wire.facts import AuditFact
 from wire.fix import Fix
 from wire.live import Presence, open_live, open_presence
@@ -274,7 +275,7 @@ def test_in_an_emergency_the_live_slot_tells_the_parked_vehicle_at_once_and_agai
 
 
 def until(look: Callable[[], bool]) -> None:
-    end_s = monotonic() + 10
+    end_s = monotonic() + PATIENCE_S
     while not look():
         assert monotonic() < end_s
         sleep(0.01)

@@ -30,6 +30,7 @@ from provisioning.errors import CannotDo
 from tests.hub_agency import Agency, Terminal
 from tests.hub_on_disk import AGENCY, NOW_S, PASSPHRASE, hire, make_home, stock
 from tests.new_store import new_store
+from tests.patience import PATIENCE_S
 from wire.facts import StatusFact
 from wire.records import Kind
 
@@ -448,7 +449,7 @@ def test_a_command_is_answered_through_the_home_however_deep_it_is(tmp_path: Pat
     serving = threading.Thread(target=control.serve, args=(home, make, no_tokens, stopping), daemon=True)
     serving.start()
     try:
-        deadline_s = time.monotonic() + 10
+        deadline_s = time.monotonic() + PATIENCE_S
         while not (home / control.SOCKET).exists() and time.monotonic() < deadline_s:
             time.sleep(0.01)
         time.sleep(0.1)
@@ -507,7 +508,7 @@ def test_the_hub_makes_one_by_itself_and_keeps_as_many_as_it_was_told(world: Wor
     )
     running.start()
     made = folder / backup.usual_name(NOW_MS, nightly.KIND)
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + PATIENCE_S
     while (not made.exists() or len(list(folder.iterdir())) != 7) and time.monotonic() < deadline_s:
         time.sleep(0.01)
     world.stopping.set()
@@ -534,7 +535,7 @@ def test_a_night_without_room_is_an_alarm_and_the_hub_goes_on(world: World, monk
         daemon=True,
     )
     running.start()
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + PATIENCE_S
     while not world.audited() and time.monotonic() < deadline_s:
         time.sleep(0.01)
     assert running.is_alive()

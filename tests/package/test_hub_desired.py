@@ -16,6 +16,7 @@ from hub.desired import Kept, Vouched
 from hub.downlink import Downlink, DownlinkParts
 from hub.ingest import Wanted
 from tests.hub_agency import NOW_MS, ROSTER, Agency, Terminal, new_key
+from tests.patience import PATIENCE_S
 from wire import state
 from wire.codec import decode
 from wire.facts import StateHeld, StatusFact
@@ -116,7 +117,7 @@ class Air:
         return True
 
     def wait_for(self, count: int) -> list[tuple[Topic, bytes]]:
-        end_s = time.monotonic() + 5
+        end_s = time.monotonic() + PATIENCE_S
         while len(self.sent) < count and time.monotonic() < end_s:
             time.sleep(0.005)
         return list(self.sent)
@@ -181,7 +182,7 @@ def test_the_pipe_is_seen_before_each_of_many_that_are_born_at_once(agency: Agen
         made.born(device)
     thread = Thread(target=made.run)
     thread.start()
-    end_s = time.monotonic() + 5
+    end_s = time.monotonic() + PATIENCE_S
     while told.count("d-two") < 4 and time.monotonic() < end_s:
         time.sleep(0.005)
     made.stop()

@@ -22,6 +22,7 @@ from hub.position import Position
 from hub.positions import Positions
 from hub.presence import Presence, Word
 from tests.hub_agency import Agency, new_key
+from tests.patience import PATIENCE_S
 from wire.facts import ShelfWanted, StatusFact
 from wire.fix import Fix
 from wire.records import Kind, open_receipt
@@ -117,7 +118,7 @@ class Running:
         self.thread.start()
 
     def wait(self, look: Callable[[], object]) -> None:
-        end_s = time.monotonic() + 10
+        end_s = time.monotonic() + PATIENCE_S
         while not look():
             assert time.monotonic() < end_s, self.happened
             time.sleep(0.005)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from flask import request
 
+from tests.patience import PATIENCE_S
 from tests.screens.screen_rig import Browser, ScreenRig, an_assignment
 
 WHY = "the disk cannot be written"
@@ -78,7 +79,7 @@ def test_pages_that_need_the_disk_say_so_in_one_sentence(rig: ScreenRig, browser
 def test_an_emergency_is_raised_all_the_same(rig: ScreenRig, browser: Browser) -> None:
     rig.ledger.sink(WHY)
     assert browser.post("/emergency/raise").status_code == 303
-    end_s = time.monotonic() + 10
+    end_s = time.monotonic() + PATIENCE_S
     while rig.emergency.view().is_saved and time.monotonic() < end_s:
         time.sleep(0.01)
     assert "not saved, sent all the same" in browser.get("/").text

@@ -13,6 +13,7 @@ import pytest
 
 from edge import schema
 from edge.store import Store
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.system
 
@@ -47,7 +48,7 @@ def test_everything_reported_as_saved_survives_twenty_kills(tmp_path: Path) -> N
         before = saved.stat().st_size if saved.exists() else 0
         writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(saved)])
         try:
-            end_s = time.monotonic() + 20
+            end_s = time.monotonic() + PATIENCE_S
             while not saved.exists() or saved.stat().st_size == before:
                 assert time.monotonic() < end_s and writer.poll() is None, "the writer does not write"
                 time.sleep(0.002)

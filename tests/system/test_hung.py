@@ -50,7 +50,7 @@ def broken(site: Site, part: str, how: str) -> tuple[subprocess.Popen[str], Path
 @pytest.mark.parametrize(
     ("part", "how"),
     [
-        ("uplink", "hang"),
+        pytest.param("uplink", "hang", marks=pytest.mark.proof),
         pytest.param("downlink", "hang", marks=pytest.mark.proof),
         pytest.param("live", "hang", marks=pytest.mark.proof),
         ("emergency", "hang"),

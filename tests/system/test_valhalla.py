@@ -141,6 +141,7 @@ def require_times_of_ways(roads: Roads, sources: Sequence[Spot], target: Spot) -
     assert same >= 0.95 * len(sources)
 
 
+@pytest.mark.proof
 def test_the_times_of_many_are_those_of_each_one_s_way(town: Town) -> None:
     require_times_of_ways(town.roads, in_alder(1, 60), Spot(lat=42.452, lon=-101.345))
     assert town.roads.graph == town.graph.id
