@@ -42,7 +42,6 @@ CLOCK = """(() => {
         go: () => { behind = real() - held; held = null; },
     };
 })()"""
-AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 
 
 @dataclass
@@ -106,15 +105,13 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
     made.close()
 
 
-def sign_in(context: BrowserContext, served: Served, account: str = "nina", *, with_axe: bool = False) -> Page:
+def sign_in(context: BrowserContext, served: Served, account: str = "nina") -> Page:
     """The board as `account` sees it, its map drawn. The door itself is tried where it is the subject."""
     with served.hub.engine.begin() as connection:
         begun = sessions.begin(connection, account, round(time.time() * 1000))
     context.add_cookies([{"name": "tandem-console", "value": begun.token, "url": served.address}])
     page = context.new_page()
     page.add_init_script(CLOCK)
-    if with_axe:
-        page.add_init_script(path=AXE)
     page.goto(served.address)
     page.wait_for_selector("[data-ready]")
     page.evaluate("document.fonts.ready")  # until then a line may still become higher

@@ -12,8 +12,9 @@ from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 from sqlalchemy import select
 
 from hub import schema
+from tests.browser.accessibility import wrong_at_the_console
 from tests.browser.conftest import Served, serving, sign_in
-from tests.browser.test_console import axe_says, click_map, incident, set_status
+from tests.browser.test_console import click_map, incident, set_status
 from tests.screens.console_world import World
 
 pytestmark = pytest.mark.browser
@@ -408,22 +409,17 @@ def test_a_supervisor_reads_everything_and_is_offered_only_what_a_supervisor_may
     expect(here.locator(".remarks li")).to_contain_text("Watch this one")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_on_a_card_by_day_or_night(context: BrowserContext, served: Served, theme: str) -> None:
-    browser = context.browser
-    assert browser is not None
+def test_axe_finds_nothing_on_a_card_by_day_or_night(context: BrowserContext, served: Served) -> None:
     by_nina(served, "i1/cautions", {"id": "c1", "behavior": "dog", "source": "Officer 212"})
-    again = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme=theme)
-    page = sign_in(again, served, with_axe=True)
+    page = sign_in(context, served)
     beside(page, "#3")
     expect(page.get_by_role("status", name="Maybe the same call")).to_be_visible()
-    assert axe_says(page) == []
+    assert wrong_at_the_console(page) == []
     here = opened(page, "i1")
     folds = ("Before they arrive", "Cautions", "Remarks", "Belongs together", "Here before", "What happened", "End it")
     for name in folds:
         here.locator(".fold").get_by_role("button", name=name).click()
-        assert axe_says(page) == [], name
+        assert wrong_at_the_console(page) == [], name
     here.get_by_role("button", name="Secure …").click()
     here.get_by_role("button", name="Change").click()
-    assert axe_says(page) == []
-    again.close()
+    assert wrong_at_the_console(page) == []

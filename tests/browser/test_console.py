@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from hub import schema
+from tests.browser.accessibility import wrong_at_the_console
 from tests.browser.cable import Cable
 from tests.browser.conftest import Served, serving, sign_in
 from tests.screens.console_world import at
@@ -27,11 +28,6 @@ def click_map(page: Page, x: int = 300, y: int = 560) -> None:
 
 def incident(page: Page, id_: str) -> Locator:
     return page.locator(f"[data-incident='{id_}']")
-
-
-def axe_says(page: Page) -> list[str]:
-    found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
-    return [f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in found["violations"]]
 
 
 def change_assignment(served: Served, **values: object) -> None:
@@ -273,22 +269,16 @@ def tab_to(page: Page, is_there: Callable[[], bool], at_most: int = 30) -> None:
     raise AssertionError("the keyboard does not get there")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_wrong_by_day_or_night(context: BrowserContext, served: Served, theme: str) -> None:
-    context.close()
-    browser = context.browser
-    assert browser is not None
-    again = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme=theme)
-    page = sign_in(again, served, with_axe=True)
-    assert axe_says(page) == []
+def test_axe_finds_nothing_wrong_by_day_or_night(context: BrowserContext, served: Served) -> None:
+    page = sign_in(context, served)
+    assert wrong_at_the_console(page) == []
     incident(page, "i3").get_by_role("button", name="Nobody sent").click()
     page.wait_for_selector(".send")
-    assert axe_says(page) == []
+    assert wrong_at_the_console(page) == []
     page.keyboard.press("Escape")
     click_map(page)
     page.wait_for_selector(".priorities")
-    assert axe_says(page) == []
-    again.close()
+    assert wrong_at_the_console(page) == []
 
 
 @pytest.mark.xdist_group("city")

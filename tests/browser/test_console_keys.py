@@ -10,8 +10,9 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from hub import schema
+from tests.browser.accessibility import wrong_at_the_console
 from tests.browser.conftest import Served, sign_in
-from tests.browser.test_console import axe_says, incident
+from tests.browser.test_console import incident
 
 pytestmark = pytest.mark.browser
 
@@ -322,27 +323,22 @@ def test_alt_e_leads_to_the_emergency_from_the_command_line(page: Page, served: 
     expect(page.get_by_role("button", name="Acknowledge")).to_be_focused()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_wrong_with_the_keys_the_line_and_the_question(
-    context: BrowserContext, served: Served, theme: str
+    context: BrowserContext, served: Served
 ) -> None:
-    browser = context.browser
-    assert browser is not None
-    again = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme=theme)  # type: ignore[arg-type]
-    page = sign_in(again, served, with_axe=True)
+    page = sign_in(context, served)
     page.keyboard.press("u")
     rest_on(page, "i3")
     page.keyboard.press("2")
     page.wait_for_selector(".why-another")
-    assert axe_says(page) == []
+    assert wrong_at_the_console(page) == []
     page.keyboard.press("Escape")
     page.keyboard.press("/")
     page.keyboard.type("send ")
     page.wait_for_selector(".offered li")
     page.keyboard.press("ArrowDown")
-    assert axe_says(page) == []
+    assert wrong_at_the_console(page) == []
     page.keyboard.press("Escape")
     page.keyboard.press("?")
     page.wait_for_selector(".keyhelp")
-    assert axe_says(page) == []
-    again.close()
+    assert wrong_at_the_console(page) == []

@@ -14,8 +14,9 @@ from sqlalchemy import select
 from hub import schema
 from hub.rings import Ring, Spot
 from hub.roads import Area, Cover
+from tests.browser.accessibility import wrong_at_the_console
 from tests.browser.conftest import Served, serving, sign_in
-from tests.browser.test_console import axe_says, set_status
+from tests.browser.test_console import set_status
 from tests.screens.console_world import _add_unit as add_unit
 from tests.screens.console_world import _set_now as set_now
 from tests.screens.console_world import at
@@ -44,13 +45,13 @@ def closures(served: Served) -> list[tuple[str, int, int | None]]:
 
 
 def test_an_area_is_closed_by_clicks_and_opened_from_the_list(context: BrowserContext, served: Served) -> None:
-    page = sign_in(context, served, with_axe=True)
+    page = sign_in(context, served)
     page.get_by_role("button", name="Closed roads").click()
     page.get_by_role("button", name="Close a road").click()
     for x, y in ((420, 300), (560, 310), (520, 420)):
         corner(page, x, y)
     expect(drawing(page).get_by_role("status")).to_contain_text("3 corners")
-    assert axe_says(page) == []
+    assert wrong_at_the_console(page) == []
     page.locator(MAP).dblclick(position={"x": 450, "y": 430})
     expect(drawing(page).get_by_role("status")).to_contain_text("4 corners")
     expect(drawing(page).get_by_label("Why")).to_be_focused()
@@ -132,13 +133,13 @@ def test_coverage_says_from_when_it_is_and_who_does_not_count(context: BrowserCo
         return Cover(areas=areas, on_roads=tuple(True for _ in spots))
 
     with serving(tmp_path, reach=reach) as served:
-        page = sign_in(context, served, with_axe=True)
+        page = sign_in(context, served)
         page.keyboard.press("c")
         legend = page.get_by_role("region", name="Coverage")
         expect(legend).to_contain_text(re.compile(r"as of \d\d:\d\d:\d\d"))
         expect(legend).to_contain_text("Not counted: CARE-5 (position 9 min old).")
         page.get_by_role("button", name="Switch to night").click()
-        assert axe_says(page) == []
+        assert wrong_at_the_console(page) == []
         page.get_by_role("button", name="Hide the coverage").click()
         expect(legend).to_have_count(0)
 

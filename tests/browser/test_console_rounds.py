@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from hub import schema
+from tests.browser.accessibility import wrong_at_the_console
 from tests.browser.conftest import Served, sign_in
-from tests.browser.test_console import axe_says
 from tests.browser.test_console_keys import said, sent_to
 from tests.screens.console_world import at
 from wire.distance import moved
@@ -142,14 +142,9 @@ def test_without_a_waiting_incident_there_is_nothing_to_solve(context: BrowserCo
     expect(page.get_by_role("dialog", name="Rounds")).to_have_count(0)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_wrong_with_the_plans(context: BrowserContext, served: Served, theme: str) -> None:
-    browser = context.browser
-    assert browser is not None
-    again = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme=theme)  # type: ignore[arg-type]
-    page = sign_in(again, served, with_axe=True)
+def test_axe_finds_nothing_wrong_with_the_plans(context: BrowserContext, served: Served) -> None:
+    page = sign_in(context, served)
     sheet = rounds(page)
-    assert axe_says(page) == []
+    assert wrong_at_the_console(page) == []
     sheet.get_by_role("button", name="Send all 2, together").click()
-    assert axe_says(page) == []
-    again.close()
+    assert wrong_at_the_console(page) == []

@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from hub import schema
+from tests.browser.accessibility import wrong_at_the_console
 from tests.browser.conftest import Served, sign_in
-from tests.browser.test_console import axe_says
 from tests.screens.console_world import PASSWORD
 
 pytestmark = pytest.mark.browser
@@ -74,13 +74,9 @@ def test_w_covers_a_dispatchers_board_and_only_w_or_escape_uncovers_it(context: 
     expect(page.locator("[data-chosen='true']")).to_have_count(1)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_wrong_with_the_wall(context: BrowserContext, served: Served, theme: str) -> None:
-    browser = context.browser
-    assert browser is not None
-    again = browser.new_context(viewport={"width": 1920, "height": 1080}, color_scheme=theme)  # type: ignore[arg-type]
-    page = sign_in(again, served, with_axe=True)
+def test_axe_finds_nothing_wrong_with_the_wall(context: BrowserContext, served: Served) -> None:
+    page = sign_in(context, served)
+    page.set_viewport_size({"width": 1920, "height": 1080})
     page.keyboard.press("w")
     page.wait_for_selector(".wall-incidents")
-    assert axe_says(page) == []
-    again.close()
+    assert wrong_at_the_console(page) == []
