@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
 
 from demo.city import draw_city
 from hub import sessions
@@ -30,6 +30,7 @@ CHROMIUM_ARGS = (
     "--disable-sync",
     "--disable-quic",
 )
+DESK: ViewportSize = {"width": 1280, "height": 800}
 # The page's own stopwatch, for what depends on how soon something comes: `clock.hold()`, `clock.pass(ms)`, `clock.go()`.
 CLOCK = """(() => {
     const real = performance.now.bind(performance);
@@ -97,12 +98,28 @@ def serving(home: Path, maps_dir: Path | None = None, reach: Reach = nobody) -> 
             thread.join()
 
 
+@pytest.fixture(scope="session")
+def tab(chromium: Browser) -> Iterator[Page]:
+    """One page for a process's tests of the console: another page for each costs more than what most of them do."""
+    context = chromium.new_context(viewport=DESK, color_scheme="light")
+    context.set_default_timeout(PATIENCE_MS)
+    context.add_init_script(CLOCK)
+    yield context.new_page()
+    context.close()
+
+
 @pytest.fixture
-def context(chromium: Browser) -> Iterator[BrowserContext]:
-    made = chromium.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
-    made.set_default_timeout(PATIENCE_MS)
-    yield made
-    made.close()
+def context(tab: Page) -> Iterator[BrowserContext]:
+    """A browser that remembers nothing. What a hub of another port left in its storage is not of this test's origin."""
+    tab.set_viewport_size(DESK)
+    yield tab.context
+    tab.context.set_offline(False)
+    tab.unroute_all()
+    tab.goto("about:blank")
+    tab.context.clear_cookies()
+    for page in tab.context.pages:
+        if page is not tab:
+            page.close()
 
 
 def sign_in(context: BrowserContext, served: Served, account: str = "nina") -> Page:
@@ -110,8 +127,7 @@ def sign_in(context: BrowserContext, served: Served, account: str = "nina") -> P
     with served.hub.engine.begin() as connection:
         begun = sessions.begin(connection, account, round(time.time() * 1000))
     context.add_cookies([{"name": "tandem-console", "value": begun.token, "url": served.address}])
-    page = context.new_page()
-    page.add_init_script(CLOCK)
+    page = context.pages[0]
     page.goto(served.address)
     page.wait_for_selector("[data-ready]")
     page.evaluate("document.fonts.ready")  # until then a line may still become higher
