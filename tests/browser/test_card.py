@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -13,6 +14,7 @@ from sqlalchemy import select
 
 from hub import schema
 from tests.browser.accessibility import wrong_at_the_console
+from tests.browser.cable import Cable
 from tests.browser.conftest import Served, serving, sign_in
 from tests.browser.test_console import click_map, incident, set_status
 from tests.screens.console_world import World
@@ -299,6 +301,22 @@ def test_a_unit_is_taken_from_something_lesser_in_two_presses_and_the_lesser_is_
     with served.hub.engine.begin() as connection:
         rows = connection.execute(select(schema.assignment).where(schema.assignment.c.unit == "u2")).all()
     assert {one.incident: one.released_ms is None for one in rows} == {"i2": False, "i3": True}
+
+
+def test_a_card_that_was_opened_while_the_hub_was_away_is_whole_when_it_is_back(
+    context: BrowserContext, served: Served
+) -> None:
+    cable = Cable(served.port)
+    page = sign_in(context, replace(served, port=cable.port))
+    cable.pull()
+    here = opened(page, "i3")
+    alerts = here.get_by_role("alert")
+    expect(alerts.first).to_contain_text("This is only what the board shows. The hub did not answer.")
+    expect(here.get_by_role("button", name="Rank again")).to_be_visible()
+    cable.put_back()
+    expect(page.locator(".send")).to_have_text(re.compile("Send CARE-2"))
+    expect(alerts).to_have_count(0)
+    cable.pull()
 
 
 def test_what_was_shown_when_somebody_was_sent_is_shown_again(context: BrowserContext, served: Served) -> None:

@@ -5,7 +5,7 @@ import { openIncident } from "./acts";
 import { get, sentence } from "./api";
 import { longAge } from "./say";
 import type { Dossier, Earlier, Incident } from "./shapes";
-import { incidents, words } from "./state";
+import { incidents, snapshots, words } from "./state";
 import { second } from "./time";
 
 export interface Read {
@@ -34,7 +34,17 @@ export function useDossier(id: string, revision: number): Read {
             isWanted = false;
         };
     }, [id, revision, round]);
+    useAgainWhenBack(wrong !== null, () => setRound(round + 1));
     return { dossier: dossier?.id === id ? dossier : null, wrong, again: () => setRound(round + 1) };
+}
+
+/** What could not be asked while the hub was away is asked when it is back: nobody has to close the card for it. */
+export function useAgainWhenBack(isMissing: boolean, again: () => void): void {
+    useEffect(() => {
+        if (isMissing) {
+            again();
+        }
+    }, [snapshots.value]);
 }
 
 /** The incident from the board, or asked for when it is not open any more. */

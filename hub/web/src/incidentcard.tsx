@@ -72,7 +72,7 @@ function Body({ incident }: { incident: Incident }) {
         <div class="card-body incident-card" data-state={incident.state}>
             {head}
             <div class="card-scroll">
-                <Refusal says={wrong} />
+                <Refusal says={wrong === null ? null : `This is only what the board shows. ${wrong}`} />
                 <Told incident={incident} />
                 {isOpen ? <Pressing incident={incident} unfold={setUnfolded} /> : <Ended incident={incident} />}
                 {on.map((one) => (

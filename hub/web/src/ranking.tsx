@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { type Shown, forgetList, isOld, lists, rank, sendFirst, sendUnit } from "./acts";
 import { standing } from "./closures";
 import { sentence } from "./api";
+import { useAgainWhenBack } from "./dossier";
 import { type Doing, Reasons, Refusal, StatusWord, useDoing } from "./parts";
 import { age, miles, minutes, orMore } from "./say";
 import type { Candidate, Incident } from "./shapes";
@@ -47,6 +48,7 @@ export function Ranking({ incident, done }: { incident: Incident; done: () => vo
         again();
     }, [incident.id, asks(incident)]);
     useEffect(() => () => forgetList(incident.id), [incident.id]);
+    useAgainWhenBack(doing.wrong !== null && shown === undefined, again);
     const send = async (unit: string, reason: string): Promise<void> => {
         if (await doing.go(() => sendUnit(incident.id, unit, reason))) {
             done();
@@ -60,7 +62,15 @@ export function Ranking({ incident, done }: { incident: Incident; done: () => vo
         <section class="ranking" aria-label="Ranked units" data-settled={shown !== undefined}>
             <Refusal says={doing.wrong} />
             {shown === undefined ? (
-                <p class="hint">{doing.wrong === null ? "Ranking …" : ""}</p>
+                <p class="hint">
+                    {doing.wrong === null ? (
+                        "Ranking …"
+                    ) : (
+                        <button type="button" class="link" onClick={again}>
+                            Rank again
+                        </button>
+                    )}
+                </p>
             ) : (
                 <>
                     <Engine shown={shown} again={again} />
