@@ -68,19 +68,26 @@ class Osrm:
         """Seconds of each of `sources` to `target`."""
         places = ";".join(f"{lon:.6f},{lat:.6f}" for lat, lon in (target, *sources))
         which = ";".join(str(number) for number in range(1, len(sources) + 1))
-        self._connection.request("GET", f"/table/v1/driving/{places}?destinations=0&sources={which}")
-        body = self._connection.getresponse().read()
+        path = f"/table/v1/driving/{places}?destinations=0&sources={which}"
+        try:
+            body = self._get(path)
+        except ConnectionError:  # its server ends each connection after 512 questions, without a word
+            self._connection.close()
+            body = self._get(path)
         return [seconds for (seconds,) in msgspec.json.decode(body, type=_Table).durations]
 
     def is_up(self) -> bool:
         """Whether it answers."""
         try:
-            self._connection.request("GET", "/")
-            self._connection.getresponse().read()
+            self._get("/")
         except OSError:
             self._connection.close()
             return False
         return True
+
+    def _get(self, path: str) -> bytes:
+        self._connection.request("GET", path)
+        return self._connection.getresponse().read()
 
 
 @contextmanager

@@ -224,6 +224,28 @@ def test_the_way_comes_behind_the_assignment_follows_the_vehicle_is_redrawn_when
         until("no time at the console", lambda: drive.eta() is None)
 
 
+def test_a_road_that_is_closed_ahead_is_driven_around_and_taken_again_when_it_is_open(
+    made_agency: Path, tmp_path: Path
+) -> None:
+    def newer(than: Json) -> Callable[[], Json | None]:
+        return lambda: (way := on_way(drive)) and way["n"] > than["n"] and way
+
+    with driving(tmp_path / "home", made_agency, a_graph(tmp_path)) as drive:
+        drive.send("inc-3", (2 * BLOCK, 0))
+        straight = until("its way", lambda: on_way(drive))
+        assert (straight["words"]["arrow"], straight["words"]["street"]) == ("arrive", "First Avenue")
+        lat, lon = at(1.5 * BLOCK, 0)
+        closing = {"id": "c-1", "corners": [{"lat": lat, "lon": lon}], "radius_m": 50, "reason": "Water over the road"}
+        drive.console.post("/api/v1/closures", closing)
+        around = until("a way around it", newer(straight))
+        assert around["why"] == "closed"
+        assert (around["words"]["arrow"], around["words"]["street"]) == ("left", "Birch Street")
+        drive.console.post("/api/v1/closures/c-1/end", {})
+        again = until("the straight way again", newer(around))
+        assert again["why"] == "closed"
+        assert again["words"]["street"] == straight["words"]["street"]
+
+
 def test_without_roads_the_touchscreen_says_so_and_how_far_it_is_straight(made_agency: Path, tmp_path: Path) -> None:
     with driving(tmp_path / "home", made_agency, lambda _: None) as drive:
         drive.send("inc-2", PLACE)
