@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -25,10 +26,12 @@ from edge.store import Store, StoreGone
 from wire.records import Kind
 
 FOLDER = "copies"
+ASIDE = "ledger.copying"  # beside the ledger, while a copy is made
 KEPT = 2  # the newest, and the one before in case the power went while the disk still held the newest in its cache
 LOOK_S = 60.0
 AFTER_START_S = 600.0  # most terminals have sent everything by then, and one that dies young has a copy all the same
 DAY_S = 24 * 3600.0
+WRITE_VERSION_AT = 18  # of a database file; the read version is the byte behind it
 NIGHT_HOUR = 3  # local time; a shift ends before or after
 WITH_NOTES = (str(Kind.NOTE), "part", str(Kind.SALVAGED))  # what may carry one
 
@@ -99,23 +102,35 @@ def newest_note(db: Database) -> int:
 def make(ledger: Store, home: Path, second: Path | None = None) -> Path:
     """A consistent copy of the ledger on the disk; OSError or sqlite3.Error when it cannot be made.
 
-    The store waits for as long as its pages are copied in memory, and not until they are on the disk.
+    The store waits until the kernel has the pages, beside the ledger, and neither for a disk to have them nor for a stick.
     """
     folder = second if second is not None and second.is_dir() else home / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     before = listed(home, second)
     path = folder / f"ledger-{(before[-1].number if before else 0) + 1:04}.db"
     part = path.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    data = bytearray(ledger.do(lambda db: db.conn.serialize()))
-    data[18:20] = b"\1\1"  # written without a journal beside it, so that a stick holds one file
-    part.write_bytes(data)
-    part.chmod(0o600)
+    aside = home / ASIDE
+    try:
+        _private(aside)
+        ledger.copy_to(aside)
+        _private(part)
+        shutil.copyfile(aside, part)
+        with part.open("r+b") as file:
+            file.seek(WRITE_VERSION_AT)
+            file.write(b"\1\1")  # written without a journal beside it, so that a stick holds one file
+    finally:
+        aside.unlink(missing_ok=True)  # within moments, so that hardly a page of it was written to the card
     _sync(part)
     part.rename(path)
     _sync(folder)
     _forget(listed(home, second)[:-KEPT])
     return path
+
+
+def _private(path: Path) -> None:
+    """An empty file that is ours alone, whatever lay there."""
+    path.unlink(missing_ok=True)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def forget(home: Path, second: Path | None = None) -> int:
@@ -148,6 +163,7 @@ class CopyKeeper:
         self._copied_night: int | None = None
         self._copied_note = 0
         self._ending = Event()
+        (home / ASIDE).unlink(missing_ok=True)  # of a copy that a power cut ended
 
     def stop(self) -> None:
         """`run` makes a last copy if one is needed, and returns."""

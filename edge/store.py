@@ -15,7 +15,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread, current_thread
@@ -112,13 +112,24 @@ class Store:
 
         `work` runs on the store's thread inside one IMMEDIATE transaction; it must not wait for anything.
         """
+        return self._done(lambda db: self._saved(db, work))
+
+    def copy_to(self, path: Path) -> None:
+        """Everything that was saved, as a new file at `path`; sqlite3.Error when it cannot be. Not yet synced.
+
+        `path` is on the disk of the store itself, for what goes wrong there is taken for a fault of this one, and everybody
+        waits meanwhile. Page by page: a file of many megabytes needs no memory of as many.
+        """
+        self._done(lambda db: _copy(db, path))
+
+    def _done(self, work: Callable[[Database], T]) -> T:
         if current_thread() is self._thread:
             raise RuntimeError("a transaction cannot wait for another one")
         answer: _Answer[T] = _Answer()
 
         def job(db: Database) -> None:
             try:
-                value = self._saved(db, work)
+                value = work(db)
             except BaseException as wrong:
                 answer.fail(wrong)
                 raise
@@ -260,6 +271,13 @@ def _in_transaction(db: Database, work: Callable[[Database], T]) -> T:
         db.rollback()
         raise
     return value
+
+
+def _copy(db: Database, path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as copy:
+        copy.execute("pragma journal_mode = off")  # half of a copy is thrown away anyhow
+        copy.execute("pragma synchronous = off")
+        db.conn.backup(copy)
 
 
 def open_file(path: Path, steps: tuple[Step, ...]) -> Database:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -141,6 +143,46 @@ def test_a_copy_goes_to_the_second_place_and_home_while_that_is_away(tmp_path: P
     assert copies.make(car.store, home, stick).parent == stick
     assert copies.newest(home / "ledger.db", stick) == stick / "ledger-0002.db"
     car.store.close()
+
+
+def test_what_a_power_cut_left_of_a_copy_is_gone_after_the_next_start(car: Car) -> None:
+    car.write()
+    (car.home / copies.ASIDE).write_bytes(b"half of a copy")
+    car.start()
+    assert not (car.home / copies.ASIDE).exists()
+    path = copies.make(car.store, car.home)
+    assert sorted(file.name for file in car.home.iterdir()) == ["copies", "ledger.db", "ledger.db-wal"]
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+LARGE = """
+import sys
+from pathlib import Path
+from edge import copies, schema
+from edge.store import Store
+
+home = Path(sys.argv[1])
+store = Store(home / "ledger.db", schema.LEDGER)
+store.do(lambda db: db.execute("create table ballast (b blob)"))
+for _ in range(24):
+    store.do(lambda db: db.execute("insert into ballast values (zeroblob(1000000))"))
+
+
+def most_kb():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+
+
+before = most_kb()
+path = copies.make(store, home)
+print(most_kb() - before, path.stat().st_size)
+"""
+
+
+def test_a_copy_of_a_large_ledger_takes_no_memory_of_its_size(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", LARGE, str(tmp_path)], capture_output=True, text=True, check=True)
+    more_kb, size = (int(word) for word in done.stdout.split())
+    assert size > 24_000_000
+    assert more_kb < 4_000
 
 
 def test_a_place_that_cannot_be_written_is_tried_again_and_stops_nothing(car: Car) -> None:
