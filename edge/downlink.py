@@ -14,7 +14,7 @@ import structlog
 from msgspec import Struct
 from sqlite_utils import Database
 
-from edge import assignments, emergency_kept, held, note_keys, orders, outbox
+from edge import assignments, audit_head, emergency_kept, held, note_keys, orders, outbox
 from edge.clock import Clock
 from edge.clock_floor import MARGIN_MS
 from edge.identity import Identity
@@ -32,6 +32,7 @@ from wire.live import open_hub_presence
 from wire.records import Kind, open_receipt
 from wire.state import (
     Assignments,
+    AuditHead,
     Emergencies,
     Orders,
     Routes,
@@ -44,7 +45,7 @@ from wire.state import (
     open_snapshot,
     unseal,
 )
-from wire.topics import HUB_PRESENCE, Receipts, SealedNotes, State
+from wire.topics import HUB_PRESENCE, Receipts, SealedNotes, Section, State
 
 INBOX_MAX = 256  # beyond this the broker waits: it keeps what it has not delivered
 
@@ -212,12 +213,19 @@ class Downlink:
         Malformed, and nothing kept, when settings bring note keys that the agency's own keys do not vouch for.
         """
         version, before = snapshot.version, held.about(db, snapshot.section)
+        told = (
+            held.content(db, self._identity.kem, Section.AUDIT, AuditHead) if isinstance(content, AuditHead) else None
+        )
         is_new = held.keep(db, snapshot.section, version, payload, self._clock.wall_ms())
         if is_new and isinstance(content, TerminalSettings):
             note_keys.pin(db, note_keys.offered(self._identity, content))
         if is_new:
             fact = StateHeld(section=snapshot.section, epoch=version.epoch, n=version.n)
             outbox.append(db, self._signer, self._clock.stamp(), Kind.STATE_HELD, fact)
+        if is_new and isinstance(content, AuditHead):
+            last = None if before is None or told is None else (before.version.epoch, told)
+            word = audit_head.countersigned(last, version.epoch, content)
+            outbox.append(db, self._signer, self._clock.stamp(), Kind.AUDIT, word)
         if is_new and isinstance(content, Assignments):
             assignments.fold(db, content)
             if before is not None and before.version.epoch < version.epoch:

@@ -24,6 +24,8 @@ from msgspec import Struct
 from sqlalchemy import Engine
 
 from hub import (
+    audit,
+    audit_check,
     backup,
     cautions,
     closures,
@@ -43,6 +45,7 @@ from hub.broker import Broker
 from hub.building import CURRENT
 from hub.by_road import ranked_by
 from hub.ca import Ca, Service, ensure_tls, open_ca, renew_crl
+from hub.control import Deeds
 from hub.downlink import Downlink, DownlinkParts
 from hub.engine import Engine as RoadEngine
 from hub.enroll import DeviceApiParts, device_api_server
@@ -80,7 +83,7 @@ from wire.live import HubPresence, sign_hub_presence
 CONSOLE_THREADS = VIEWERS_MAX + 16  # every open page holds one for its stream
 CONSOLE_BODY_BYTES_MAX = 1024 * 1024  # read and thrown away; the app says no from 64 kB on
 STOP_S_MAX = 2.6  # then the process ends as it is; everything that was promised is on the disk
-MAINTENANCE_S = 3600.0
+MAINTENANCE_S = 600.0
 BEAT_S = 5.0
 HUNG_S_MAX = 25.0  # a database that is locked answers after some seconds; what lasts longer is no answer
 
@@ -159,13 +162,14 @@ def run(home: Path, stop: Event) -> tuple[str, ...]:
             beats=Beats(),
         )
         _start_keeping(base, pipes, stack)
-        _start(_put_together(base), pipes, stack)
+        hub = _put_together(base)
+        _start(hub, pipes, stack)
         click.echo(
             f"ready console={_console_url(settings)} api=https://{settings.device_api.name}:{settings.device_api.port} "
             f"broker={settings.broker.name}:{settings.broker.port}"
         )
         sys.stdout.flush()
-        _watch(maintain, base.beats, pipes)
+        _watch(maintain, partial(hub.told.poke, None), base.beats, pipes)
         _end_late()
         _log.info("stopping")
     return pipes.failures
@@ -213,9 +217,10 @@ def _start_keeping(base: _Base, pipes: Pipes, stack: ExitStack) -> None:
         stopping=stopping,
         only=threading.Lock(),
     )
+    deeds = Deeds(make=partial(backup.make, parts), keep=keep_tokens, check=partial(audit_check.check, base.engine))
     for thread in (
         pipes.start("nightly", lambda: nightly.run(parts, lambda: datetime.now().astimezone())),
-        pipes.start("control", lambda: control.serve(base.home, partial(backup.make, parts), keep_tokens, stopping)),
+        pipes.start("control", lambda: control.serve(base.home, deeds, stopping)),
     ):
         stack.callback(thread.join, 1.0)
     stack.callback(stopping.set)
@@ -242,8 +247,8 @@ def _start(hub: _Hub, pipes: Pipes, stack: ExitStack) -> None:
         stack.callback(server.stop)
 
 
-def _watch(maintain: Callable[[], None], beats: Beats, pipes: Pipes) -> None:
-    """Until the end; the watchdog of systemd is fed while every pipe goes round."""
+def _watch(maintain: Callable[[], None], poke: Callable[[], None], beats: Beats, pipes: Pipes) -> None:
+    """Until the end; the watchdog of systemd is fed while every pipe goes round. `poke`: terminals should hold something else."""
     systemd = sdnotify.SystemdNotifier()
     systemd.notify("READY=1")
     maintain_s = time.monotonic() + MAINTENANCE_S
@@ -255,6 +260,7 @@ def _watch(maintain: Callable[[], None], beats: Beats, pipes: Pipes) -> None:
         systemd.notify("WATCHDOG=1")
         if time.monotonic() >= maintain_s:
             maintain()
+            poke()
             maintain_s = time.monotonic() + MAINTENANCE_S
     systemd.notify("STOPPING=1")
 
@@ -263,7 +269,8 @@ def _maintain(home: Path, ca: Ca, engine: Engine, broker: Broker) -> None:
     with engine.begin() as connection:
         is_written = renew_crl(home, ca, connection, _now_s())
         closures.expire(connection, _now_ms())
-        cautions.expire(connection, _now_ms())  # boards and terminals hear of it with the next change of anything
+        cautions.expire(connection, _now_ms())
+        audit.mark(connection)
     if is_written:
         broker.reload()
 

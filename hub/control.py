@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
@@ -19,6 +19,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from hub.audit_check import Checked, Head
 from hub.backup import BackupError, Made, Say, Stopped, user_name
 from hub.errors import Refused
 from hub.tokens import Asking, Kept
@@ -37,6 +38,12 @@ class AskBackup(Struct, frozen=True, kw_only=True, tag="backup"):
     """Make a backup in this file."""
 
     out: str
+
+
+class AskAudit(Struct, frozen=True, kw_only=True, tag="audit"):
+    """Say whether the audit is what was written; `heads`: what others hold of it."""
+
+    heads: tuple[Head, ...]
 
 
 class Told(Struct, frozen=True, kw_only=True, tag="told"):
@@ -58,13 +65,22 @@ class No(Struct, frozen=True, kw_only=True, tag="no"):
     code: str | None = None
 
 
-Ask = AskBackup | Asking
-Answer = Told | Ready | Kept | No
+Ask = AskBackup | AskAudit | Asking
+Answer = Told | Ready | Checked | Kept | No
 KeepTokens = Callable[[Asking, str], Kept]  # what is asked, and who asks
 MakeBackup = Callable[[Path, str, Say], Made]  # the file, who asks, who hears how far it is
+CheckAudit = Callable[[Sequence[Head]], Checked]
 
 
-def serve(home: Path, make: MakeBackup, keep: KeepTokens, stopping: Event) -> None:
+class Deeds(Struct, frozen=True, kw_only=True):
+    """What a command may have done."""
+
+    make: MakeBackup
+    keep: KeepTokens
+    check: CheckAudit
+
+
+def serve(home: Path, deeds: Deeds, stopping: Event) -> None:
     """Answer commands until `stopping`."""
     with _listening(home) as listener:
         while not stopping.is_set():
@@ -73,7 +89,7 @@ def serve(home: Path, make: MakeBackup, keep: KeepTokens, stopping: Event) -> No
             except TimeoutError:
                 continue
             asker.settimeout(ASKER_S_MAX)
-            Thread(target=_answer, args=(asker, make, keep), name="control", daemon=True).start()
+            Thread(target=_answer, args=(asker, deeds), name="control", daemon=True).start()
     (home / SOCKET).unlink(missing_ok=True)
 
 
@@ -113,6 +129,23 @@ def ask_tokens(home: Path, asking: Asking) -> Kept | None:
         raise Refused("unavailable", "The hub ended meanwhile. See what it did: tandem-hub tokens list") from None
 
 
+def ask_audit(home: Path, heads: Sequence[Head]) -> Checked | None:
+    """Let the hub that runs in `home` check its audit; None when none runs there, Refused when it does not."""
+    try:
+        with _asking(home, AskAudit(heads=tuple(heads))) as answers:
+            for answer in answers:
+                match answer:
+                    case Checked():
+                        return answer
+                    case No(sentence=sentence, code=code):
+                        raise Refused(code or "failed", sentence)
+        raise ConnectionResetError
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    except ConnectionError:
+        raise Refused("unavailable", "The hub ended meanwhile, and the audit was not checked. Try again.") from None
+
+
 @contextmanager
 def _asking(home: Path, ask: Ask) -> Iterator[Iterator[Answer]]:
     with _in(home) as path, socket.socket(socket.AF_UNIX) as hub:
@@ -127,7 +160,7 @@ def _read(line: bytes) -> Answer:
     return answer
 
 
-def _answer(asker: socket.socket, make: MakeBackup, keep: KeepTokens) -> None:
+def _answer(asker: socket.socket, deeds: Deeds) -> None:
     def tell(answer: Answer) -> None:
         with suppress(OSError):  # whoever asked has gone
             asker.sendall(msgspec.json.encode(answer) + b"\n")
@@ -136,9 +169,11 @@ def _answer(asker: socket.socket, make: MakeBackup, keep: KeepTokens) -> None:
         try:
             asked, by = _asked(asker)
             if isinstance(asked, AskBackup):
-                tell(Ready(made=make(Path(asked.out), by, lambda text: tell(Told(text=text)))))
+                tell(Ready(made=deeds.make(Path(asked.out), by, lambda text: tell(Told(text=text)))))
+            elif isinstance(asked, AskAudit):
+                tell(deeds.check(asked.heads))
             else:
-                tell(keep(asked, by))
+                tell(deeds.keep(asked, by))
         except BackupError as wrong:
             tell(No(sentence=str(wrong)))
         except Refused as refused:

@@ -20,6 +20,7 @@ from wire.incident import TYPES
 from wire.state import (
     Assignment,
     Assignments,
+    AuditHead,
     Emergencies,
     Orders,
     OtherUnit,
@@ -42,7 +43,7 @@ _LISTS = {  # of which a section may lose the last entries
     Section.ROUTES: "routes",
 }
 
-Content = Emergencies | Assignments | Roster | TerminalSettings | Shelf | Orders | Routes
+Content = Emergencies | Assignments | Roster | TerminalSettings | Shelf | Orders | Routes | AuditHead
 
 
 class Vouched(Struct, frozen=True, kw_only=True):
@@ -93,6 +94,9 @@ def compute(connection: Connection, device: str, vouched: Vouched) -> list[tuple
         contents.append((Section.ORDERS, told))
     if row.kind == "desk":
         contents.append((Section.SHELF, shelf.entries(connection)))
+        head = audit.head(connection)
+        if head is not None:
+            contents.append((Section.AUDIT, head))
     return [(section, _kept(connection, row.device, section, content)) for section, content in contents]
 
 

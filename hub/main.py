@@ -20,6 +20,7 @@ from sqlalchemy import Engine
 from hub import (
     accounts,
     audit,
+    audit_check,
     backup,
     control,
     maps,
@@ -182,6 +183,35 @@ def _keep_tokens(home: Path, asking: tokens.Asking) -> tokens.Kept:
         return kept
     with _opened(home) as engine, engine.begin() as connection:
         return tokens.do(connection, asking, backup.user_name(os.geteuid()), _now_ms())
+
+
+@cli.group("audit")
+def audit_group() -> None:
+    """Who did what, when; also while the hub runs."""
+
+
+@audit_group.command("verify")
+@click.option(
+    "--head",
+    "heads",
+    multiple=True,
+    metavar="EPOCH:LINE:HASH",
+    help="What somebody else holds of it: a desk says it at /api/v1/desk/audit-head.",
+)
+@HOME
+def audit_verify(heads: tuple[str, ...], home: Path) -> None:
+    """Say whether a line was edited, taken out, moved, cut off or written anew; exit code 1 when one was."""
+    with _one_sentence():
+        load(home)
+        held = tuple(audit_check.head_of(text) for text in heads)
+        checked = control.ask_audit(home, held)
+        if checked is None:
+            with _opened(home) as engine:
+                checked = audit_check.check(engine, held)
+    for line in audit_check.lines(checked):
+        click.echo(line)
+    if checked.wrongs:
+        sys.exit(1)
 
 
 @cli.group("roster")

@@ -20,7 +20,7 @@ from hub.opening import Device
 from hub.receipts import Verdict, decide
 from wire import notes, trail
 from wire.codec import Malformed, decode
-from wire.facts import AuditFact, EmergencyFact, OrderDone, ShelfWanted, ShiftFact, StateHeld, StatusFact
+from wire.facts import AUDIT_HEAD, AuditFact, EmergencyFact, OrderDone, ShelfWanted, ShiftFact, StateHeld, StatusFact
 from wire.records import Alarm, Kind, Record
 from wire.status import By
 
@@ -226,6 +226,8 @@ def _do_once(batch: Batch, device: Device, record: Record) -> None:
     match record.kind:
         case Kind.AUDIT:
             fact = decode(record.body, AuditFact)
+            if fact.what == AUDIT_HEAD and fact.outcome == audit.OK:
+                return  # it stands among the records; a line for it would have desks told, and answer, for ever
             audit.append(
                 batch.connection,
                 batch.now_ms,

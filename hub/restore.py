@@ -222,7 +222,7 @@ def _begin_anew(new: Path, old: Path | None, manifest: Manifest, by: str, now_ms
             newest = connection.execute(select(func.count()).select_from(schema.record)).scalar_one()
             made = datetime.fromtimestamp(manifest.made_ms / 1000, UTC).isoformat(timespec="seconds")
             reason = f"as of {made}, {newest} records, epoch {before} to {epoch}"
-            number = audit.append(connection, now_ms, "hub", by, "restored", None, audit.OK, reason)
+            number = audit.append(connection, now_ms, "hub", by, audit.RESTORED_LINE, None, audit.OK, reason)
             store.keep_fact(connection, audit.RESTORED, number)
             store.keep_fact(connection, audit.NO_BACKUP, 0)
             for device in revoked:

@@ -557,6 +557,7 @@ audit = Table(
     Column("about", Text),
     Column("outcome", Text, nullable=False),
     Column("reason", Text),
+    Column("chained", LargeBinary),  # over this line and the one before; empty when a release before wrote it
 )
 
 hub_fact = Table(  # state epoch, next incident number

@@ -31,6 +31,7 @@ from wire.records import Alarm, Kind, Receipt, Record
 from wire.signature import Context, Signed
 from wire.state import (
     Assignments,
+    AuditHead,
     Emergencies,
     Orders,
     Roster,
@@ -87,7 +88,7 @@ BODIES: Mapping[str, type[Struct] | Opaque] = {
 }
 """What the body of a record is, by its kind."""
 
-Content = Assignments | Roster | TerminalSettings | Shelf | Emergencies | Orders | Routes
+Content = Assignments | Roster | TerminalSettings | Shelf | Emergencies | Orders | Routes | AuditHead
 
 SECTIONS: Mapping[str, type[Content]] = {
     Section.ASSIGNMENTS: Assignments,
@@ -97,6 +98,7 @@ SECTIONS: Mapping[str, type[Content]] = {
     Section.EMERGENCY: Emergencies,
     Section.ORDERS: Orders,
     Section.ROUTES: Routes,
+    Section.AUDIT: AuditHead,
 }
 """What a snapshot opens to, by its section."""
 

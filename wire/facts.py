@@ -111,6 +111,11 @@ class EmergencyFact(Struct, frozen=True, kw_only=True):
             raise ValueError("time runs forward")
 
 
+AUDIT_HEAD = (
+    "audit_head"  # `what`, when a desk countersigns: `about` is epoch:line, `reason` begins with the hash in hex
+)
+
+
 class AuditFact(Struct, frozen=True, kw_only=True):
     """Something on a terminal that an auditor will ask for. Never note text, a PIN, or the name of a person met.
 

@@ -19,6 +19,7 @@ from wire.ids import device_id, id_bytes
 from wire.signature import Context
 
 SUITE = hpke.Suite(hpke.KEM.P256, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+CHAINED_BYTES = 32
 
 
 class Version(Struct, frozen=True, array_like=True, order=True):
@@ -216,6 +217,20 @@ class Shelf(Struct, frozen=True, kw_only=True):
     """Section `shelf`, newest first."""
 
     entries: tuple[ShelfEntry, ...]
+
+
+class AuditHead(Struct, frozen=True, kw_only=True):
+    """Section `audit`, desks only: how far the hub's audit goes, so that it cannot be cut, nor written anew, unseen.
+
+    `chained`: 32 bytes, what stands beside `line` and follows from every line up to it.
+    """
+
+    line: int
+    chained: bytes
+
+    def __post_init__(self) -> None:
+        if self.line < 1 or len(self.chained) != CHAINED_BYTES:
+            raise ValueError("an audit head of the wrong form")
 
 
 class HeardPress(Struct, frozen=True, array_like=True):

@@ -43,6 +43,7 @@ class Section(StrEnum):
     EMERGENCY = "emergency"
     ORDERS = "orders"
     ROUTES = "routes"
+    AUDIT = "audit"
 
 
 class UpTopic(Struct, frozen=True):

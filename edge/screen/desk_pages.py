@@ -6,6 +6,7 @@ from flask import Blueprint, Response, jsonify, make_response, redirect, render_
 from sqlite_utils import Database
 
 from edge import desk, outbox
+from edge.audit_head import last_told
 from edge.desk import Denied, Opened
 from edge.errors import Refused
 from edge.screen import guard
@@ -85,6 +86,13 @@ def desk_views(cab: Cab) -> Blueprint:
                 for row in shelf
             ]
         )
+
+    @views.get("/api/v1/desk/audit-head")
+    def audit_head() -> Response:
+        told = parts.store.do(lambda db: last_told(db, parts.identity.kem))
+        if told is None:
+            raise Refused("not_found", "The hub has not told this desk how far its audit goes.")
+        return jsonify(head=told)
 
     return views
 

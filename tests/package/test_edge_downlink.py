@@ -14,6 +14,7 @@ from msgspec import Struct
 from sqlite_utils import Database
 
 from edge import downlink, held, outbox, schema
+from edge.audit_head import last_told
 from edge.clock import Clock
 from edge.downlink import Desk, Downlink
 from edge.link import Message
@@ -28,6 +29,7 @@ from wire.live import HubPresence, sign_hub_presence
 from wire.records import Kind, Receipt, Record, open_record, sign_receipt
 from wire.state import (
     Assignments,
+    AuditHead,
     Roster,
     Route,
     Routes,
@@ -347,3 +349,18 @@ def test_a_way_is_kept_sealed_followed_from_then_on_and_an_older_one_does_not_co
     assert terminal.ledger.do(lambda db: held.content(db, terminal.who.kem, "routes", Routes)) == ways[1]
     for file in tmp_path.rglob("*.db*"):
         assert b"_c`|@" not in file.read_bytes()
+
+
+def test_a_desk_countersigns_how_far_the_audit_goes_and_says_so_when_it_shrinks(terminal: Terminal) -> None:
+    def told(line: int, version: Version) -> Message:
+        return terminal.snapshot("audit", AuditHead(line=line, chained=bytes([line]) * 32), version)
+
+    terminal.hear(told(7, Version(1, 1)), told(7, Version(1, 1)), told(9, Version(1, 2)), told(8, Version(1, 3)))
+    facts = terminal.facts(Kind.AUDIT, AuditFact)
+    assert [(fact.about, fact.outcome) for fact in facts if isinstance(fact, AuditFact)] == [
+        ("1:7", "ok"),
+        ("1:9", "ok"),
+        ("1:8", "denied"),
+    ]
+    newest = terminal.ledger.do(lambda db: last_told(db, terminal.who.kem))
+    assert newest == f"1:8:{(bytes([8]) * 32).hex()}"

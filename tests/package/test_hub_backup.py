@@ -10,6 +10,7 @@ import sys
 import tarfile
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -20,8 +21,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import Engine, insert, select, text, update
 
 from hub import alarms, backup, ca, control, nightly, restore, schema, store
+from hub.audit_check import Checked, Head
 from hub.backup import BackupError, BackupParts, Made, Say, Stopped
 from hub.ca import open_ca, renew_crl
+from hub.control import Deeds
 from hub.errors import Refused
 from hub.settings import Backups, Settings, SettingsError, parse, text_of
 from hub.tokens import Asking, Kept, Revoking
@@ -446,7 +449,11 @@ def test_a_command_is_answered_through_the_home_however_deep_it_is(tmp_path: Pat
             raise BackupError("no room")
         return Made(path=str(out), size=1, records=2, is_sealed=False, took_s=0.1)
 
-    serving = threading.Thread(target=control.serve, args=(home, make, no_tokens, stopping), daemon=True)
+    def no_audit(heads: Sequence[Head]) -> Checked:
+        return Checked(lines=len(heads), open_from=None, heads=len(heads), wrongs=("cut off",))
+
+    deeds = Deeds(make=make, keep=no_tokens, check=no_audit)
+    serving = threading.Thread(target=control.serve, args=(home, deeds, stopping), daemon=True)
     serving.start()
     try:
         deadline_s = time.monotonic() + PATIENCE_S
@@ -461,10 +468,13 @@ def test_a_command_is_answered_through_the_home_however_deep_it_is(tmp_path: Pat
             control.ask_backup(home, Path("/x/no"), heard.append)
         with pytest.raises(Refused, match="asks for what is not here"):
             control.ask_tokens(home, Revoking(name="cad"))
+        checked = control.ask_audit(home, (Head(by="you", epoch=1, line=2, chained=bytes(32)),))
+        assert checked == Checked(lines=1, open_from=None, heads=1, wrongs=("cut off",))
     finally:
         stopping.set()
         serving.join()
     assert control.ask_backup(home, Path("/x/yes"), heard.append) is None
+    assert control.ask_audit(home, ()) is None
 
 
 # --- each night -------------------------------------------------------------------------------------------------------

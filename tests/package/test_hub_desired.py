@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 from sqlalchemy import update
 
-from hub import desired, roster, schema, store
+from hub import audit, desired, roster, schema, store
 from hub.desired import Kept, Vouched
 from hub.downlink import Downlink, DownlinkParts
 from hub.ingest import Wanted
@@ -43,6 +43,11 @@ def refresh(agency: Agency, terminal: Terminal) -> dict[str, Kept]:
 def test_a_vehicle_is_sent_four_sections_and_a_desk_the_shelf_as_well(agency: Agency) -> None:
     assert list(refresh(agency, agency.one)) == ["emergency", "assignments", "roster", "settings"]
     assert list(refresh(agency, agency.desk)) == ["emergency", "assignments", "roster", "settings", "shelf"]
+    with agency.engine.begin() as connection:
+        audit.append(connection, NOW_MS, "hub", None, "began", None, audit.OK)
+        audit.mark(connection)
+    assert list(refresh(agency, agency.one)) == ["emergency", "assignments", "roster", "settings"]
+    assert list(refresh(agency, agency.desk))[-1] == "audit"
     assert refresh(agency, Terminal("d-nobody", "u1")) == {}
 
 

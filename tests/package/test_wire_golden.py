@@ -44,6 +44,7 @@ from wire.stamp import Stamp
 from wire.state import (
     Assignment,
     Assignments,
+    AuditHead,
     Emergencies,
     HeardPress,
     KnownCaution,
@@ -282,6 +283,7 @@ MESSAGES: tuple[Struct, ...] = (
     KNOWN,
     Emergencies(emergencies=(KNOWN,)),
     Shelf(entries=(ENTRY,)),
+    AuditHead(line=1200, chained=b"c" * 32),
     SealedDelivery(v=1, device="t-desk", note=b"note", certificate=b"der", grants=(b"grant",)),
     Header(
         v=1,
