@@ -313,9 +313,12 @@ def test_a_card_that_was_opened_while_the_hub_was_away_is_whole_when_it_is_back(
     alerts = here.get_by_role("alert")
     expect(alerts.first).to_contain_text("This is only what the board shows. The hub did not answer.")
     expect(here.get_by_role("button", name="Rank again")).to_be_visible()
+    for fold in ("Remarks", "Belongs together", "Here before"):
+        expect(here.locator(".fold", has_text=fold)).to_contain_text("not read")  # and not that there are none
     cable.put_back()
     expect(page.locator(".send")).to_have_text(re.compile("Send CARE-2"))
     expect(alerts).to_have_count(0)
+    expect(here.locator(".fold", has_text="Remarks")).to_contain_text("none")
     cable.pull()
 
 

@@ -51,6 +51,7 @@ function Body({ incident }: { incident: Incident }) {
     const ranks = mayAct && (isRanking ?? on.length === 0);
     const links = dossier?.links ?? [];
     const remarks = dossier?.remarks ?? [];
+    const unread = dossier !== null ? null : wrong === null ? "" : "not read"; // and never "none"
     const hints = useHints(incident, links, mayAct);
     const fold = (name: string): { isOpen: boolean; turn: (isOpen: boolean) => void } => ({
         isOpen: unfolded === name,
@@ -87,14 +88,14 @@ function Body({ incident }: { incident: Incident }) {
                     <Fold title="Cautions" says={cautionsSay(incident)} {...fold("cautions")}>
                         <Cautions incident={incident} mayAdd={mayAct} mayEnd={mayDispatch.value} />
                     </Fold>
-                    <Fold title="Remarks" says={remarksSay(remarks)} {...fold("remarks")}>
+                    <Fold title="Remarks" says={unread ?? remarksSay(remarks)} {...fold("remarks")}>
                         <Remarks incident={incident.id} remarks={remarks} again={again} />
                     </Fold>
-                    <Fold title="Belongs together" says={linksSay(links, hints)} isPressing={hints.length > 0} {...fold("links")}>
+                    <Fold title="Belongs together" says={unread ?? linksSay(links, hints)} isPressing={hints.length > 0} {...fold("links")}>
                         <Linking incident={incident} links={links} hints={hints} mayDispatch={mayDispatch.value} again={again} />
                     </Fold>
-                    <Fold title="Here before" says={dossier === null ? "" : earlierSays(dossier.earlier)} {...fold("earlier")}>
-                        <EarlierHere all={dossier?.earlier ?? []} />
+                    <Fold title="Here before" says={dossier === null ? (unread ?? "") : earlierSays(dossier.earlier)} {...fold("earlier")}>
+                        {dossier === null ? <p class="hint">Not read yet.</p> : <EarlierHere all={dossier.earlier} />}
                     </Fold>
                     <Fold title="What happened" says="" {...fold("story")}>
                         <Timeline incident={incident} />
