@@ -12,6 +12,7 @@ import msgspec
 from demo import fleet as made
 from demo.fleet import CREWS, DESK, NOTEBOOK, Fleet
 from demo.processes import Children
+from hub.control import SOCKET
 from wire.codec import decode, encode
 from wire.enrollment import ENROLLED_FILE, IDENTITY_FOLDER, BrokerAddress, Enrolled
 
@@ -38,7 +39,8 @@ def make_once(folder: Path) -> Path:
 
 def copy(source: Path, home: Path) -> Fleet:
     """The same agency in `home`, at ports of its own. Nothing of it runs yet."""
-    shutil.copytree(source, home, symlinks=True)
+    # A hub that was ended late leaves its socket, which is no file that can be copied.
+    shutil.copytree(source, home, symlinks=True, ignore=shutil.ignore_patterns(SOCKET))
     before = made.load(home)
     assert before is not None
     ports = made.chance_ports(len(before.stations))
