@@ -1,4 +1,4 @@
-"""How far the hub's audit went, countersigned: a desk says in its own log what the hub told it, and whether that can be.
+"""How far the hub's audit went, countersigned: a desk says in its own log what the hub told it, and keeps the highest.
 
 The log is numbered, signed by this desk and held by the hub beside its audit. Who cuts the audit, or writes its end anew, is
 then contradicted by words that only this desk can have said.
@@ -10,28 +10,24 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlite_utils import Database
 
 from edge import held
+from wire.codec import Malformed
 from wire.facts import AUDIT_HEAD, AuditFact
 from wire.state import AuditHead
 from wire.topics import Section
 
 
 def countersigned(before: tuple[int, AuditHead] | None, epoch: int, said: AuditHead) -> AuditFact:
-    """What this desk says to `said`, of the hub's state `epoch`; `before`: epoch and head that it was told last.
+    """What this desk says to `said`, of the hub's state `epoch`; Malformed when that cannot be. `before`: epoch and head that
+    it holds, the highest that it was told.
 
     Within an epoch the audit only grows. A restored hub begins a new one, and has lost lines honestly.
     """
-    wrong = None
     if before is not None and before[0] == epoch:
         if said.line < before[1].line:
-            wrong = f"told of line {before[1].line} before"
-        elif said.line == before[1].line and said.chained != before[1].chained:
-            wrong = "told otherwise of this line before"
-    return AuditFact(
-        what=AUDIT_HEAD,
-        outcome="ok" if wrong is None else "denied",
-        about=f"{epoch}:{said.line}",
-        reason=said.chained.hex() if wrong is None else f"{said.chained.hex()} {wrong}",
-    )
+            raise Malformed(f"an audit that ends at line {said.line}, and went to line {before[1].line}")
+        if said.line == before[1].line and said.chained != before[1].chained:
+            raise Malformed(f"an audit whose line {said.line} is another than before")
+    return AuditFact(what=AUDIT_HEAD, outcome="ok", about=f"{epoch}:{said.line}", reason=said.chained.hex())
 
 
 def last_told(db: Database, kem: ec.EllipticCurvePrivateKey) -> str | None:

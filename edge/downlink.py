@@ -210,7 +210,8 @@ class Downlink:
     def _keep(self, db: Database, snapshot: Snapshot, content: Content, payload: bytes) -> bool:
         """Whether it was new. Kept and answered in one; a version we hold was answered when it came and is not again.
 
-        Malformed, and nothing kept, when settings bring note keys that the agency's own keys do not vouch for.
+        Malformed, and nothing kept, when settings bring note keys that the agency's own keys do not vouch for, or when the hub's
+        audit has become shorter, or another.
         """
         version, before = snapshot.version, held.about(db, snapshot.section)
         told = (

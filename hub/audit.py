@@ -11,6 +11,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from msgspec import Struct
+from msgspec.structs import asdict
 from sqlalchemy import Connection, Row, insert, select, update
 
 from hub import schema, store
@@ -73,20 +74,7 @@ def append(
     )
     if before is None:
         before = chain_up(connection)
-    connection.execute(
-        _APPEND,
-        {
-            "seq": line.seq,
-            "at_ms": at_ms,
-            "source": source,
-            "actor": actor,
-            "what": what,
-            "about": about,
-            "outcome": outcome,
-            "reason": reason,
-            "chained": chained(before, line),
-        },
-    )
+    connection.execute(_APPEND, {**asdict(line), "chained": chained(before, line)})
     if line.seq % HEAD_EVERY == 0:
         store.keep_fact(connection, HEAD, line.seq)
     return line.seq

@@ -75,8 +75,8 @@ def head_in(by: str, about: str, reason: str) -> Head:
     """The head that an `AuditFact` names; Malformed."""
     try:
         epoch, line = about.split(":")
-        return Head(by=by, epoch=int(epoch), line=int(line), chained=bytes.fromhex(reason.split()[0]))
-    except (ValueError, IndexError):
+        return Head(by=by, epoch=int(epoch), line=int(line), chained=bytes.fromhex(reason))
+    except ValueError:
         raise Malformed(f'"{about} {reason}" of {by} is no head of an audit') from None
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -30,6 +31,8 @@ LINE_BYTES_MAX = 8192
 ASKERS_MAX = 4  # people at a keyboard
 LOOK_S = 0.3  # how soon a stop is seen
 ASKER_S_MAX = 5.0  # an asker that does not read is left alone; what it asked for is done all the same
+
+T = TypeVar("T", Kept, Checked)
 
 _log = structlog.get_logger("hub.control")
 
@@ -114,36 +117,28 @@ def ask_backup(home: Path, out: Path, say: Say) -> Made | None:
 
 def ask_tokens(home: Path, asking: Asking) -> Kept | None:
     """Let the hub that runs in `home` do this to its tokens; None when none runs there, Refused when it does not."""
-    try:
-        with _asking(home, asking) as answers:
-            for answer in answers:
-                match answer:
-                    case Kept():
-                        return answer
-                    case No(sentence=sentence, code=code):
-                        raise Refused(code or "failed", sentence)
-        raise ConnectionResetError
-    except (FileNotFoundError, ConnectionRefusedError):
-        return None
-    except ConnectionError:
-        raise Refused("unavailable", "The hub ended meanwhile. See what it did: tandem-hub tokens list") from None
+    return _answered(home, asking, Kept, "The hub ended meanwhile. See what it did: tandem-hub tokens list")
 
 
 def ask_audit(home: Path, heads: Sequence[Head]) -> Checked | None:
     """Let the hub that runs in `home` check its audit; None when none runs there, Refused when it does not."""
+    ended = "The hub ended meanwhile, and the audit was not checked. Try again."
+    return _answered(home, AskAudit(heads=tuple(heads)), Checked, ended)
+
+
+def _answered(home: Path, ask: Ask, kind: type[T], ended: str) -> T | None:
     try:
-        with _asking(home, AskAudit(heads=tuple(heads))) as answers:
+        with _asking(home, ask) as answers:
             for answer in answers:
-                match answer:
-                    case Checked():
-                        return answer
-                    case No(sentence=sentence, code=code):
-                        raise Refused(code or "failed", sentence)
+                if isinstance(answer, kind):
+                    return answer
+                if isinstance(answer, No):
+                    raise Refused(answer.code or "failed", answer.sentence)
         raise ConnectionResetError
     except (FileNotFoundError, ConnectionRefusedError):
         return None
     except ConnectionError:
-        raise Refused("unavailable", "The hub ended meanwhile, and the audit was not checked. Try again.") from None
+        raise Refused("unavailable", ended) from None
 
 
 @contextmanager

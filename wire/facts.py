@@ -111,9 +111,7 @@ class EmergencyFact(Struct, frozen=True, kw_only=True):
             raise ValueError("time runs forward")
 
 
-AUDIT_HEAD = (
-    "audit_head"  # `what`, when a desk countersigns: `about` is epoch:line, `reason` begins with the hash in hex
-)
+AUDIT_HEAD = "audit_head"  # `what`, when a desk countersigns: `about` is epoch:line, `reason` the hash in hex
 
 
 class AuditFact(Struct, frozen=True, kw_only=True):

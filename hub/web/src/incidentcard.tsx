@@ -94,7 +94,7 @@ function Body({ incident }: { incident: Incident }) {
                     <Fold title="Belongs together" says={unread ?? linksSay(links, hints)} isPressing={hints.length > 0} {...fold("links")}>
                         <Linking incident={incident} links={links} hints={hints} mayDispatch={mayDispatch.value} again={again} />
                     </Fold>
-                    <Fold title="Here before" says={dossier === null ? (unread ?? "") : earlierSays(dossier.earlier)} {...fold("earlier")}>
+                    <Fold title="Here before" says={unread ?? earlierSays(dossier?.earlier ?? [])} {...fold("earlier")}>
                         {dossier === null ? <p class="hint">Not read yet.</p> : <EarlierHere all={dossier.earlier} />}
                     </Fold>
                     <Fold title="What happened" says="" {...fold("story")}>
