@@ -322,6 +322,19 @@ def test_a_card_that_was_opened_while_the_hub_was_away_is_whole_when_it_is_back(
     cable.pull()
 
 
+def test_a_card_whose_questions_failed_while_the_stream_went_on_is_whole_soon(
+    context: BrowserContext, served: Served
+) -> None:
+    page = sign_in(context, served)
+    page.route("**/api/v1/incidents/**", lambda route: route.abort())
+    here = opened(page, "i3")
+    expect(here.get_by_role("button", name="Rank again")).to_be_visible()
+    page.wait_for_timeout(5000)  # asked again in vain
+    page.unroute("**/api/v1/incidents/**")
+    expect(page.locator(".send")).to_have_text(re.compile("Send CARE-2"))
+    expect(here.get_by_role("alert")).to_have_count(0)
+
+
 def test_what_was_shown_when_somebody_was_sent_is_shown_again(context: BrowserContext, served: Served) -> None:
     page = sign_in(context, served)
     here = opened(page, "i3")

@@ -5,8 +5,10 @@ import { openIncident } from "./acts";
 import { get, sentence } from "./api";
 import { longAge } from "./say";
 import type { Dossier, Earlier, Incident } from "./shapes";
-import { incidents, snapshots, words } from "./state";
+import { incidents, words } from "./state";
 import { second } from "./time";
+
+const AGAIN_MS = 4_000;
 
 export interface Read {
     dossier: Dossier | null;
@@ -19,6 +21,7 @@ export function useDossier(id: string, revision: number): Read {
     const [dossier, setDossier] = useState<Dossier | null>(null);
     const [wrong, setWrong] = useState<string | null>(null);
     const [round, setRound] = useState(0);
+    const again = (): void => setRound((before) => before + 1);
     useEffect(() => {
         let isWanted = true;
         get<Dossier>(`/api/v1/incidents/${id}/dossier`).then(
@@ -34,17 +37,20 @@ export function useDossier(id: string, revision: number): Read {
             isWanted = false;
         };
     }, [id, revision, round]);
-    useAgainWhenBack(wrong !== null, () => setRound(round + 1));
-    return { dossier: dossier?.id === id ? dossier : null, wrong, again: () => setRound(round + 1) };
+    useAgainWhileMissing(wrong !== null, again);
+    return { dossier: dossier?.id === id ? dossier : null, wrong, again };
 }
 
-/** What could not be asked while the hub was away is asked when it is back: nobody has to close the card for it. */
-export function useAgainWhenBack(isMissing: boolean, again: () => void): void {
+/** What the hub did not answer is asked again while it is missing: nobody has to close the card for it. The stream does not
+ * say when: it may have gone on all the while. */
+export function useAgainWhileMissing(isMissing: boolean, again: () => void): void {
     useEffect(() => {
-        if (isMissing) {
-            again();
+        if (!isMissing) {
+            return;
         }
-    }, [snapshots.value]);
+        const asking = setInterval(again, AGAIN_MS);
+        return () => clearInterval(asking);
+    }, [isMissing]);
 }
 
 /** The incident from the board, or asked for when it is not open any more. */

@@ -16,10 +16,10 @@ import {
     chosenUnit,
     dangers,
     drawing,
+    hasSnapshot,
     incidents,
     mayDispatch,
     positions,
-    snapshots,
     streets,
     trouble,
     units,
@@ -36,7 +36,7 @@ export const shown: { map: StreetMap | null } = { map: null };
 
 export function MapPane() {
     const here = useRef<HTMLDivElement>(null);
-    const isReady = snapshots.value > 0 && streets.value !== null;
+    const isReady = hasSnapshot.value && streets.value !== null;
     useEffect(() => {
         if (isReady && here.current !== null && shown.map === null) {
             shown.map = begin(here.current);

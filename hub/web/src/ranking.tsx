@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { type Shown, forgetList, isOld, lists, rank, sendFirst, sendUnit } from "./acts";
 import { standing } from "./closures";
 import { sentence } from "./api";
-import { useAgainWhenBack } from "./dossier";
+import { useAgainWhileMissing } from "./dossier";
 import { type Doing, Reasons, Refusal, StatusWord, useDoing } from "./parts";
 import { age, miles, minutes, orMore } from "./say";
 import type { Candidate, Incident } from "./shapes";
@@ -48,7 +48,7 @@ export function Ranking({ incident, done }: { incident: Incident; done: () => vo
         again();
     }, [incident.id, asks(incident)]);
     useEffect(() => () => forgetList(incident.id), [incident.id]);
-    useAgainWhenBack(doing.wrong !== null && shown === undefined, again);
+    useAgainWhileMissing(doing.wrong !== null && shown === undefined, again);
     const send = async (unit: string, reason: string): Promise<void> => {
         if (await doing.go(() => sendUnit(incident.id, unit, reason))) {
             done();

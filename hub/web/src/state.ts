@@ -17,8 +17,7 @@ export const health = signal<Health>({ quarantined: {}, alarms: [] });
 export const positions = signal<ReadonlyMap<string, Position>>(new Map());
 /** Closed roads that nobody has opened. */
 export const closures = signal<Closure[]>([]);
-/** How many whole pictures the stream brought: one when the page begins, one more each time that the hub is back. */
-export const snapshots = signal(0);
+export const hasSnapshot = signal(false);
 
 export type Link = "starting" | "live" | "lost" | "signed out";
 export const link = signal<Link>("starting");

@@ -5,7 +5,7 @@ import { batch } from "@preact/signals";
 import { get } from "./api";
 import type { Closure, Emergency, Health, Incident, Me, Note, PlacedUnit, Position, Snapshot, Unit } from "./shapes";
 import { kept } from "./kept";
-import { agency, closures, emergencies, health, incidents, link, notes, positions, snapshots, units } from "./state";
+import { agency, closures, emergencies, hasSnapshot, health, incidents, link, notes, positions, units } from "./state";
 import { heard, silentMs } from "./time";
 
 const SILENT_MS_MAX = 12_000; // the hub speaks every 5 s at least
@@ -36,7 +36,7 @@ export function listen(): void {
         positions.value = new Map(
             whole.units.flatMap((unit): [string, Position][] => (unit.position ? [[unit.unit, unit.position]] : [])),
         );
-        snapshots.value += 1;
+        hasSnapshot.value = true;
     });
     on<{ positions: Position[] }>("positions", (moved) => {
         const next = new Map(positions.value);

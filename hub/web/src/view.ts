@@ -5,7 +5,7 @@
 import { computed, effect, signal } from "@preact/signals";
 import { shown as onMap } from "./mappane";
 import type { Incident } from "./shapes";
-import { card, drawing, incidents, sheet, snapshots } from "./state";
+import { card, drawing, hasSnapshot, incidents, sheet } from "./state";
 
 const AT_REST_MS = 20_000; // since the last hand on the page: a glance at the phone is longer than that, an aim is not
 
@@ -23,7 +23,7 @@ export function watchIncidents(): void {
     }
     effect(() => {
         const now = new Set(incidents.value.map((one) => one.id));
-        if (snapshots.value === 0) {
+        if (!hasSnapshot.value) {
             return;
         }
         const added = before === null ? [] : incidents.value.filter((one) => !before?.has(one.id));
